@@ -1,0 +1,17 @@
+"""Text from outside, made fit for PostgreSQL."""
+
+import re
+from typing import Any
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+def storable(value: Any) -> Any:
+    """The same JSON value with U+FFFD for what PostgreSQL cannot store: NUL, lone surrogates."""
+    if isinstance(value, str):
+        return _UNSTORABLE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [storable(item) for item in value]
+    if isinstance(value, dict):
+        return {storable(name): storable(item) for name, item in value.items()}
+    return value

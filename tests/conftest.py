@@ -1,0 +1,60 @@
+"""What every test may use."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_django import Settings
+
+from agents.editing import create_agent
+from agents.models import Agent
+from lap.core import clock
+from tests.processes import Sink, Workers
+
+SetClock = Callable[[datetime], None]
+MakeAgent = Callable[..., Agent]
+
+
+@pytest.fixture
+def set_clock(settings: Settings, db: None) -> SetClock:
+    """Moves the one clock that decides about schedules; it goes on from there."""
+
+    def move(to: datetime) -> None:
+        settings.LAP_CLOCK_OFFSET_SECONDS = 0
+        settings.LAP_CLOCK_OFFSET_SECONDS = (to - clock.now()).total_seconds()
+
+    return move
+
+
+@pytest.fixture
+def make_agent(db: None) -> MakeAgent:
+    """Creates an agent on the shell harness through the one editing function."""
+
+    def make(**fields: Any) -> Agent:
+        return create_agent({"model": "none", "harness_id": "shell", **fields}, actor="test")
+
+    return make
+
+
+@pytest.fixture
+def workers(transactional_db: None) -> Iterator[Workers]:
+    """Worker processes on this test's database; they and their sandboxes end with the test."""
+    with tempfile.TemporaryDirectory(prefix="lap-test-") as folder:
+        Path(folder).chmod(0o711)  # sandboxes with user ids of their own pass through it
+        started = Workers(Path(folder))
+        try:
+            yield started
+        finally:
+            started.end()
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    server = Sink()
+    yield server
+    server.close()
