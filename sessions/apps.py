@@ -1,0 +1,9 @@
+from django.apps import AppConfig
+
+
+class SessionsConfig(AppConfig):
+    """Runs of agents. The label differs from the name because Django has a ``sessions`` app."""
+
+    name = "sessions"
+    label = "agent_sessions"
+    verbose_name = "Sessions"

@@ -1,0 +1,64 @@
+"""What a sandbox is told: its environment, and the first message."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+
+from lap.core import secrets
+from sessions.models import Session
+
+
+def callback_token(harness_token: str) -> str:
+    """The token with which a sandbox reports phases, derived so that a rescuer knows it too."""
+    return secrets.hash_token(f"callback {harness_token}")
+
+
+def environment(session: Session) -> dict[str, str]:
+    """The sandbox's variables; later ones win: passthrough, agent, session, required."""
+    return {
+        **settings.CONTAINER_ENV,
+        **session.agent.env_vars,
+        **(session.env_vars or {}),
+        **_required(session),
+    }
+
+
+def _required(session: Session) -> dict[str, str]:
+    agent = session.agent
+    return {
+        "REPO_URL": agent.repo_url,
+        "BRANCH": agent.branch,
+        "LITELLM_API_BASE": settings.LITELLM_API_BASE,
+        "LITELLM_API_KEY": settings.LITELLM_API_KEY,
+        "LITELLM_DEFAULT_MODEL": settings.LITELLM_DEFAULT_MODEL or agent.model,
+        "AGENT_ID": str(agent.id),
+        "AGENT_PROMPT": agent.prompt,
+        "AGENT_REQUIREMENTS": agent.requirements,
+        "SESSION_ID": str(session.id),
+        "PLATFORM_URL": settings.LAP_PUBLIC_URL,
+        "HARNESS_PROGRESS_TOKEN": callback_token(session.harness_token),
+        "HARNESS_AUTH_TOKEN": session.harness_token,
+    }
+
+
+def first_message(session: Session) -> list[dict[str, Any]]:
+    """The parts of the initial prompt: the text first, then the attached images."""
+    images = [
+        {
+            "type": "image",
+            "source": {
+                "type": "base64",
+                "media_type": f"image/{attachment['mime_type'].removeprefix('image/')}",
+                "data": attachment["base64"],
+            },
+        }
+        for attachment in session.attachments or ()
+    ]
+    return [{"type": "text", "text": session.initial_prompt}, *images]
+
+
+def message_id(session: Session) -> str:
+    """The id of an attempt's first message: sent again, it is the same message."""
+    return f"msg_{session.id.hex}_{session.attempt}"
