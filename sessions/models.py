@@ -10,7 +10,13 @@ from django.db.models import ExpressionWrapper, Q
 from django.db.models.functions import Now
 
 from lap.core.secrets import EncryptedField
-from sessions.querysets import HAS_WORK, IS_ACTIVE_RUN, SessionQuerySet, WorkerQuerySet
+from sessions.querysets import (
+    HAS_WORK,
+    HOLDS_SECRETS,
+    IS_ACTIVE_RUN,
+    SessionQuerySet,
+    WorkerQuerySet,
+)
 
 
 class Status(models.TextChoices):
@@ -44,6 +50,10 @@ class Worker(models.Model):
     expires_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)
     counters = models.JSONField(default=dict)
+    backend = models.CharField(max_length=50, blank=True, default="", db_default="")
+    backend_error = models.TextField(blank=True, default="", db_default="")
+    backend_elapsed_ms = models.FloatField(null=True, blank=True)
+    backend_checked_at = models.DateTimeField(null=True, blank=True)
 
     objects = WorkerQuerySet.as_manager()
 
@@ -61,7 +71,8 @@ class Session(models.Model):
     """One run of an agent in a sandbox.
 
     Who holds it (``worker``) brings it up and ends it; everybody else writes only ``stopping``.
-    ``attempt`` names the sandbox, ``tries`` counts bring-ups that failed. Every column has its
+    ``attempt`` names the sandbox, ``tries`` counts bring-ups that failed. ``replays_thread`` says
+    that the first message of this attempt tells the thread of the one before. Every column has its
     default in the database too: the tick inserts with SQL, and older workers go on inserting
     while a migration adds a column.
     """
@@ -88,6 +99,9 @@ class Session(models.Model):
     )
     env_vars = EncryptedField(null=True, blank=True)
     attachments = EncryptedField(null=True, blank=True)
+    wiped_at = models.DateTimeField(null=True, blank=True)
+    idempotency_key = models.CharField(max_length=200, blank=True, default="", db_default="")
+    idempotency_digest = models.CharField(max_length=64, blank=True, default="", db_default="")
     run_timeout_seconds = models.PositiveIntegerField(null=True, blank=True)
 
     worker = models.ForeignKey(
@@ -107,6 +121,7 @@ class Session(models.Model):
     prompt_answered_at = models.DateTimeField(null=True, blank=True)
     response = models.TextField(null=True, blank=True)
     thread = models.JSONField(default=list, db_default=[], blank=True)
+    replays_thread = models.BooleanField(default=False, db_default=False)
 
     stop_as = models.CharField(
         max_length=20, blank=True, default="", db_default="", choices=Status.choices
@@ -131,7 +146,8 @@ class Session(models.Model):
             models.Index(fields=["-created_at", "-id"], name="session_list"),
             models.Index(fields=["agent", "-created_at", "-id"], name="session_list_of_agent"),
             models.Index(fields=["agent"], name="session_active_run", condition=IS_ACTIVE_RUN),
-            models.Index(fields=["created_at"], name="session_work", condition=HAS_WORK),
+            models.Index(fields=["created_at"], name="session_has_work", condition=HAS_WORK),
+            models.Index(fields=["stopped_at"], name="session_secrets", condition=HOLDS_SECRETS),
             models.Index(fields=["worker"], name="session_held", condition=Q(worker__isnull=False)),
             models.Index(
                 fields=["agent"],
@@ -144,6 +160,11 @@ class Session(models.Model):
                 fields=["agent", "scheduled_for"],
                 name="session_once_per_instant",
                 condition=Q(trigger="cron"),
+            ),
+            models.UniqueConstraint(
+                fields=["agent", "idempotency_key"],
+                name="session_once_per_idempotency_key",
+                condition=~Q(idempotency_key=""),
             ),
             models.CheckConstraint(
                 name="session_cron_has_instant",

@@ -18,13 +18,19 @@ ACTIVE = ("creating", "ready", "stopping")
 FINAL = ("completed", "failed", "dead")
 RUNS = ("cron", "manual")
 
-HAS_WORK = Q(status__in=("creating", "stopping")) | Q(
-    status="ready", prompt_answered_at=None, has_prompt=True
+HAS_FIRST_MESSAGE = Q(has_prompt=True) | Q(replays_thread=True)
+
+HAS_WORK = Q(status__in=("creating", "stopping")) | (
+    Q(status="ready", prompt_answered_at=None) & HAS_FIRST_MESSAGE
 )
 """A session that a worker has something to do for. Idle conversations are nobody's."""
 
 IS_ACTIVE_RUN = Q(status__in=ACTIVE, trigger__in=RUNS)
 """A scheduled or manual run that has not ended: what overlap is judged by."""
+
+
+HOLDS_SECRETS = Q(status__in=FINAL) & (Q(env_vars__isnull=False) | Q(attachments__isnull=False))
+"""A session that has ended and still keeps what only a restart would need."""
 
 
 class WorkerQuerySet(models.QuerySet["Worker"]):
@@ -58,7 +64,7 @@ class SessionQuerySet(models.QuerySet["Session"]):
         """Sessions with work that nobody live holds, for a worker that reaches ``host``.
 
         Sandboxes of another host are left to the workers of that host, unless none of them has
-        been seen for as long as ``lost``. Rides on session_work.
+        been seen for as long as ``lost``. Rides on session_has_work.
         """
         nobodys = Q(worker=None) | Exists(
             workers.filter(id=OuterRef("worker"), ended_at__isnull=False)
