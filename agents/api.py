@@ -11,6 +11,7 @@ from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from agents import openapi
 from agents.editing import create_agent, delete_agent, edit_agent
 from agents.listing import DEFAULT_SORT, SORTS, search_agents, sort_agents
 from agents.models import Agent
@@ -27,6 +28,7 @@ from lap.core.transactions import claim_transaction
 class AgentList(ApiView):
     """All living agents, and new ones."""
 
+    @openapi.list_agents
     def get(self, request: Request) -> Response:
         limit = limit_of(request)
         offset = number_or_default(request.query_params.get("offset"), 0, 0, OFFSET_LIMIT)
@@ -35,6 +37,7 @@ class AgentList(ApiView):
         data = ListedAgentSerializer(page, many=True).data
         return Response({"data": data, "total": found.count(), "limit": limit, "offset": offset})
 
+    @openapi.create_agent
     def post(self, request: Request) -> Response:
         fields = self.read(AgentFields)
         with naming_the_pair():
@@ -45,15 +48,18 @@ class AgentList(ApiView):
 class AgentDetail(ApiView):
     """One agent."""
 
+    @openapi.get_agent
     def get(self, request: Request, agent_id: str) -> Response:
         return _answer(find_agent(agent_id))
 
+    @openapi.edit_agent
     def patch(self, request: Request, agent_id: str) -> Response:
         fields = self.read(AgentFields, partial=True)
         with _changing(request, agent_id) as found, naming_the_pair():
             edited = edit_agent(found, fields, actor(request))
         return _answer(edited)
 
+    @openapi.delete_agent
     def delete(self, request: Request, agent_id: str) -> Response:
         with _changing(request, agent_id) as found:
             delete_agent(found, actor(request))

@@ -15,7 +15,7 @@ from agents.editing import EDITABLE
 from agents.models import Agent
 from agents.validation import merge_variables
 from lap.core.errors import StaleVersion
-from lap.core.secrets import MASK, SecretMap
+from lap.core.secrets import MASK, SecretMap, Undecryptable
 from scheduler.cron import zones
 
 PAIR = frozenset({"cron_schedule", "cron_timezone"})
@@ -200,4 +200,6 @@ class AgentForm(forms.ModelForm[Agent]):
 
 
 def _masked(value: Any) -> Any:
+    if isinstance(value, Undecryptable):
+        return value.masked()
     return SecretMap(value).masked() if isinstance(value, dict) else value

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
+from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models.functions import Lower, Now, Upper
 
 from agents import harnesses, validation
 from agents.querysets import AgentQuerySet, ScheduleChangeQuerySet
@@ -42,6 +43,13 @@ SCHEDULE_COLUMNS = (
 """The schedule columns that a user may write."""
 
 
+def _list_column(validate: Callable[[Any], None]) -> models.JSONField[Any, Any]:
+    """A column that holds a JSON list; ``{}`` and ``""`` are no lists, however empty."""
+    column = models.JSONField(blank=True, default=list, validators=[validate])
+    column.empty_values = [None, []]
+    return column
+
+
 class Agent(models.Model):
     """A configuration that sessions are started from, and the schedule that starts them.
 
@@ -67,16 +75,12 @@ class Agent(models.Model):
     repo_url = models.CharField(max_length=500, blank=True, default="")
     branch = models.CharField(max_length=200, blank=True, default="main")
     requirements = models.TextField(blank=True, default="", max_length=20_000)
-    tools = models.JSONField(blank=True, default=list, validators=[validation.validate_list])
-    mcp_servers = models.JSONField(blank=True, default=list, validators=[validation.validate_list])
-    attached_skill_ids = models.JSONField(
-        blank=True, default=list, validators=[validation.validate_list]
-    )
-    allow_out = models.JSONField(blank=True, default=list, validators=[validation.validate_list])
-    deny_out = models.JSONField(blank=True, default=list, validators=[validation.validate_list])
-    sandbox_files = models.JSONField(
-        blank=True, default=list, validators=[validation.validate_files]
-    )
+    tools = _list_column(validation.validate_list)
+    mcp_servers = _list_column(validation.validate_list)
+    attached_skill_ids = _list_column(validation.validate_list)
+    allow_out = _list_column(validation.validate_list)
+    deny_out = _list_column(validation.validate_list)
+    sandbox_files = _list_column(validation.validate_files)
     env_vars = EncryptedField(
         blank=True, default=SecretMap, validators=[validation.validate_variables]
     )
@@ -119,7 +123,7 @@ class Agent(models.Model):
     objects = AgentQuerySet.as_manager()
 
     class Meta:
-        ordering = ["-created_at", "id"]
+        ordering = ["-created_at", "-id"]
         indexes = [
             models.Index(fields=["cron_enabled", "cron_next_fire_at"], name="agent_cron_due"),
             models.Index(
@@ -128,7 +132,18 @@ class Agent(models.Model):
                 condition=Q(cron_blocked_until__isnull=False),
             ),
             models.Index(
-                fields=["-created_at", "id"], name="agent_list", condition=Q(deleted_at=None)
+                fields=["-created_at", "-id"], name="agent_by_age", condition=Q(deleted_at=None)
+            ),
+            models.Index(Lower("name"), "id", name="agent_by_name", condition=Q(deleted_at=None)),
+            models.Index(
+                fields=["harness_id", "id"], name="agent_by_harness", condition=Q(deleted_at=None)
+            ),
+            # Not the id: its many trigrams would be written anew whenever a schedule fires.
+            GinIndex(
+                OpClass(Upper("name"), name="gin_trgm_ops"),
+                OpClass(Upper("harness_id"), name="gin_trgm_ops"),
+                name="agent_search",
+                condition=Q(deleted_at=None),
             ),
         ]
         constraints = [

@@ -10,7 +10,6 @@ from rest_framework import serializers
 
 from agents.models import SCHEDULE_COLUMNS, Agent
 from lap.core.api.fields import Flag, Raw, Text, TextOrNull, WholeNumber
-from lap.core.secrets import SecretMap
 
 SERVER_MANAGED = ("cron_last_fired_at", "cron_next_fire_at")
 SCHEDULE = frozenset(
@@ -127,7 +126,8 @@ class AgentSerializer(serializers.ModelSerializer[Agent]):
         )  # fmt: skip
 
     def get_env_vars(self, agent: Agent) -> dict[str, str]:
-        return SecretMap(agent.env_vars).masked()
+        masked: dict[str, str] = agent.env_vars.masked()
+        return masked
 
 
 class ListedAgentSerializer(AgentSerializer):

@@ -29,7 +29,7 @@ RESERVED_NAMES: Final = frozenset(
 VARIABLES_LIMIT: Final = 50
 VARIABLES_LIMIT_BYTES: Final = 16_384
 LIST_LIMIT: Final = 100
-LIST_LIMIT_BYTES: Final = 262_144
+LIST_LIMIT_BYTES: Final = 131_072
 _VARIABLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 
@@ -72,15 +72,19 @@ def _validate_variable(name: str, value: Any) -> None:
         raise ValidationError(f"the value of {name} holds {problem}")
 
 
-def merge_variables(stored: SecretMap, sent: Any) -> SecretMap:
+def merge_variables(stored: SecretMap | Undecryptable, sent: Any) -> SecretMap:
     """The map that an edit leaves behind: ``sent``, with masked values taken from ``stored``.
 
-    Raises ValidationError for a mask whose name is not stored.
+    Raises ValidationError for a mask whose name is not stored, or cannot be read.
     """
     try:
         validate_variables(sent)
     except ValidationError as error:
         raise ValidationError({"env_vars": error.messages}) from None
+    if isinstance(stored, Undecryptable):
+        if MASK in sent.values():
+            raise ValidationError({"env_vars": "the stored values cannot be read; send new ones"})
+        return SecretMap(sent)
     unknown = [name for name, value in sent.items() if value == MASK and name not in stored]
     if unknown:
         raise ValidationError(

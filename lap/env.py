@@ -47,9 +47,9 @@ def words(name: str, default: str = "") -> list[str]:
     return [word.strip() for word in text(name, default).split(",") if word.strip()]
 
 
-def database(name: str, default: str) -> str:
+def database(name: str) -> str:
     """The URL of a PostgreSQL database. Raises ImproperlyConfigured for anything else."""
-    url = text(name) or default
+    url = text(name)
     if not url.startswith(("postgresql://", "postgres://")):
         raise ImproperlyConfigured(f"{name} must be like postgresql://user:password@host/name")
     return url

@@ -44,10 +44,13 @@ LAP_BRINGUP_TIMEOUT_SECONDS = env.number("LAP_BRINGUP_TIMEOUT_SECONDS", 600, min
 LAP_BRINGUP_BACKOFF_SECONDS = env.number("LAP_BRINGUP_BACKOFF_SECONDS", 5)
 LAP_DRAIN_SECONDS = env.number("LAP_DRAIN_SECONDS", 25)
 LAP_SESSION_IDLE_SECONDS = env.number("LAP_SESSION_IDLE_SECONDS", 86_400, minimum=1)
+# How long an ended session keeps its variables and attachments, in case it is restarted.
+LAP_SESSION_SECRETS_SECONDS = env.number("LAP_SESSION_SECRETS_SECONDS", 86_400)
 LAP_RECONCILE_SECONDS = env.number("LAP_RECONCILE_SECONDS", 60, minimum=0.1)
 LAP_RECONCILE_GRACE_SECONDS = env.number("LAP_RECONCILE_GRACE_SECONDS", 300)
 LAP_HOST_LOST_SECONDS = env.number("LAP_HOST_LOST_SECONDS", 120, minimum=1)
 LAP_SANDBOX_BACKEND = env.text("LAP_SANDBOX_BACKEND", "local")
+LAP_BACKEND_CHECK_SECONDS = env.number("LAP_BACKEND_CHECK_SECONDS", 15, minimum=0.1)
 LAP_SANDBOX_DIR = env.directory("LAP_SANDBOX_DIR", LAP_DATA_DIR / "sandboxes")
 
 # What sandboxes are told about the model gateway.
@@ -63,7 +66,10 @@ CONTAINER_ENV = {
 # Without a database of your own, the one that `manage.py up` starts below LAP_DATA_DIR.
 LAP_POSTGRES_DIR = LAP_DATA_DIR / "postgres"
 LAP_USES_EMBEDDED_POSTGRES = not env.text("DATABASE_URL")
-DATABASE_URL = env.database("DATABASE_URL", default=postgres.url(LAP_POSTGRES_DIR))
+if LAP_USES_EMBEDDED_POSTGRES:
+    DATABASE_URL = postgres.url(LAP_POSTGRES_DIR)
+else:
+    DATABASE_URL = env.database("DATABASE_URL")
 # LISTEN needs a direct connection where DATABASE_URL leads to a transaction-mode pooler.
 LAP_LISTEN_DATABASE_URL = env.text("LAP_LISTEN_DATABASE_URL", DATABASE_URL)
 # Under ASGI every request has a thread of its own, so its connections have to come from a pool.
@@ -100,10 +106,14 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
+    "django.contrib.postgres",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "lap.apps.LapConfig",
+    "lap.access.apps.AccessConfig",
     "agents.apps.AgentsConfig",
     "sessions.apps.SessionsConfig",
     "scheduler.apps.SchedulerConfig",
@@ -148,15 +158,41 @@ TIME_ZONE = "UTC"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LAP_PUBLIC_URL.startswith("https://")
 CSRF_TRUSTED_ORIGINS = [LAP_PUBLIC_URL]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 28 * 1024 * 1024  # attachments: 20 MB in base64
+LAP_BODY_TIMEOUT_SECONDS = env.number("LAP_BODY_TIMEOUT_SECONDS", 60, minimum=0.1)
+
+# Requests a minute, 0 for no limit: of each key, and of each address without a valid key.
+LAP_API_RATE_PER_MINUTE = env.integer("LAP_API_RATE_PER_MINUTE", 6000)
+LAP_API_FAILURES_PER_MINUTE = env.integer("LAP_API_FAILURES_PER_MINUTE", 60)
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["lap.core.api.MasterKeyAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["lap.access.authentication.KeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["lap.core.api.HasKey"],
+    "DEFAULT_THROTTLE_CLASSES": ["lap.access.throttling.KeyThrottle"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "EXCEPTION_HANDLER": "lap.core.api.answer_error",
+    "DEFAULT_SCHEMA_CLASS": "lap.core.api.schema.OperationSchema",
+    "EXCEPTION_HANDLER": "lap.access.throttling.answer_error",
     "UNAUTHENTICATED_USER": None,
     "DATETIME_FORMAT": "iso-8601",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "LAP",
+    "DESCRIPTION": "Agents on a schedule: every instant once, on time and accounted for.",
+    "VERSION": LAP_VERSION,
+    "OAS_VERSION": "3.1.1",
+    "SCHEMA_PATH_PREFIX": "/api/v1/",
+    "TAGS": [
+        {"name": "agents", "description": "What runs, and when."},
+        {"name": "schedules", "description": "What schedules are about to do, and have done."},
+        {"name": "sessions", "description": "Runs and conversations."},
+        {"name": "sandbox", "description": "What sandboxes tell LAP."},
+        {"name": "platform", "description": "LAP's own state."},
+        {"name": "description", "description": "This description."},
+    ],
+    "COMPONENT_SPLIT_REQUEST": True,
+    "DISABLE_DOCSTRING_DESCRIPTIONS": True,
+    "POSTPROCESSING_HOOKS": ["lap.core.api.schema.add_components"],
+    "ENABLE_DJANGO_DEPLOY_CHECK": False,  # tests and CI make the schema, and stop at warnings
 }
 
 LOGGING = {

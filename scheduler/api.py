@@ -10,11 +10,13 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from agents.api import find_agent
+from agents.api import find_agent, or_not_found
 from agents.models import Agent
 from lap.core import clock
+from lap.core.api.authentication import actor
 from lap.core.api.paging import Keyset, one_of
 from lap.core.api.views import ApiView
+from scheduler import openapi
 from scheduler.cron import CronError, Preview, preview
 from scheduler.models import CronFire
 from scheduler.outcome import Outcome
@@ -23,7 +25,10 @@ from scheduler.serializers import (
     FireSerializer,
     PreviewFields,
     PreviewSerializer,
+    RunFields,
 )
+from sessions.opening import run_now
+from sessions.serializers import SessionSerializer
 
 LATEST_FIRST = Keyset("scheduled_for", int)
 
@@ -31,6 +36,7 @@ LATEST_FIRST = Keyset("scheduled_for", int)
 class FireList(ApiView):
     """The ledger of one agent, newest first."""
 
+    @openapi.list_fires
     def get(self, request: Request, agent_id: str) -> Response:
         fires = CronFire.objects.filter(agent=find_agent(agent_id))
         if outcome := one_of(request, "outcome", [known.value for known in Outcome]):
@@ -39,9 +45,23 @@ class FireList(ApiView):
         return Response(FireSerializer(page, many=True).data, headers=headers)
 
 
+class RunNow(ApiView):
+    """Manual runs of one agent: starts one, beside its schedule."""
+
+    @openapi.run_now
+    def post(self, request: Request, agent_id: str) -> Response:
+        asked = self.read(RunFields)
+        with or_not_found(agent_id) as found:
+            session = run_now(found, actor=actor(request), **asked)
+        return Response(SessionSerializer(session).data)
+
+
 class CronPreview(ApiView):
     """The coming runs of a schedule before it is saved. Writes nothing."""
 
+    reads_only = True
+
+    @openapi.preview_schedule
     def post(self, request: Request) -> Response:
         asked = self.read(PreviewFields)
         agent = find_agent(asked["agent_id"]) if asked.get("agent_id") else None

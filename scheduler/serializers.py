@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from rest_framework import serializers
 
-from lap.core.api.fields import Instant, Raw, Text, TextOrNull, WholeNumber
+from lap.core.api.fields import Flag, Instant, Raw, Text, TextOrNull, WholeNumber
 from scheduler.cron import Preview
 from scheduler.models import CronFire
 
@@ -27,6 +28,12 @@ class FireSerializer(serializers.ModelSerializer[CronFire]):
             "id", "agent_id", "scheduled_for", "scheduled_until", "count", "outcome", "reason",
             "session_id", "decided_at",
         )  # fmt: skip
+
+
+class RunFields(serializers.Serializer[Mapping[str, bool]]):
+    """How to start a manual run; ``force`` starts it also while another one is active."""
+
+    force = Flag(required=False)
 
 
 class PreviewFields(serializers.Serializer[Preview]):

@@ -25,6 +25,7 @@ from scheduler.result import TickResult
 from scheduler.tick import tick
 from sessions.backends import backend_from_settings
 from sessions.carried import Tools
+from sessions.health import check_backend, write_check
 from sessions.holding import hand_back
 from sessions.lease import Heartbeat, register, report, sign_off
 from sessions.reconcile import reconcile, stop_timed_out
@@ -71,7 +72,7 @@ class CronWorker:
         await self._begin()
         loops = [
             asyncio.create_task(self._forever(step))
-            for step in (self._tick, self._look, self._reconcile, self._report)
+            for step in (self._tick, self._look, self._check, self._reconcile, self._report)
         ]
         await self._leaving.wait()
         for loop in loops:
@@ -180,6 +181,12 @@ class CronWorker:
         self._work.clear()
         await self._runner.look()
         await _wait(self._work, self._at_most_a_poll(settings.LAP_LEASE_SECONDS / 3))
+
+    async def _check(self) -> None:
+        """See whether the backend answers, right after the start and from then on."""
+        found = await check_backend(self._tools.backend)
+        await self._database(write_check, self._worker.id, found)
+        await asyncio.sleep(settings.LAP_BACKEND_CHECK_SECONDS)
 
     async def _reconcile(self) -> None:
         await asyncio.sleep(settings.LAP_RECONCILE_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311

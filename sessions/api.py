@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from uuid import UUID
 
 from django.conf import settings
-from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from agents.api import or_not_found
 from lap.core.api.authentication import actor
-from lap.core.api.ids import uuid_or_none
+from lap.core.api.ids import idempotency_key, uuid_or_none
 from lap.core.api.paging import Keyset, one_of
 from lap.core.api.views import ApiView
+from sessions import openapi
+from sessions.lookup import or_not_found as session_or_not_found
 from sessions.models import Session, Status, Trigger
 from sessions.opening import open_session
 from sessions.querysets import SessionQuerySet
@@ -30,16 +30,20 @@ class SessionOpening(ApiView):
 
     body_limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 
+    @openapi.open_session
     def post(self, request: Request, agent_id: str) -> Response:
         fields = self.read(SessionFields)
         with or_not_found(agent_id) as found:
-            session = open_session(found, actor=actor(request), **fields)
+            session = open_session(
+                found, actor=actor(request), idempotency_key=idempotency_key(request), **fields
+            )
         return Response(SessionSerializer(session).data)
 
 
 class SessionList(ApiView):
     """Sessions of all agents, newest first."""
 
+    @openapi.list_sessions
     def get(self, request: Request) -> Response:
         found = _filtered(Session.objects.only(*WIRE_COLUMNS), request)
         page, headers = NEWEST_FIRST.page(found, request)
@@ -49,11 +53,13 @@ class SessionList(ApiView):
 class SessionDetail(ApiView):
     """One session."""
 
+    @openapi.get_session
     def get(self, request: Request, session_id: str) -> Response:
-        with _or_not_found(session_id) as found:
+        with session_or_not_found(session_id) as found:
             session = Session.objects.only(*WIRE_COLUMNS).get(id=found)
         return Response(SessionSerializer(session).data)
 
+    @openapi.delete_session
     def delete(self, request: Request, session_id: str) -> Response:
         return _stop(session_id)
 
@@ -61,26 +67,16 @@ class SessionDetail(ApiView):
 class SessionStop(ApiView):
     """Ends one session, as DELETE does."""
 
+    @openapi.stop_session
     def post(self, request: Request, session_id: str) -> Response:
         return _stop(session_id)
 
 
 def _stop(session_id: str) -> Response:
-    with _or_not_found(session_id) as found:
+    with session_or_not_found(session_id) as found:
         status = stop_session(found, "stopped through the API")
     answer = "deleted" if status == Status.STOPPING else status
     return Response({"id": str(found), "status": answer})
-
-
-@contextmanager
-def _or_not_found(session_id: str) -> Iterator[UUID]:
-    found = uuid_or_none(session_id)
-    try:
-        if found is None:
-            raise Session.DoesNotExist
-        yield found
-    except Session.DoesNotExist:
-        raise NotFound(f"session {session_id} not found") from None
 
 
 def _filtered(sessions: SessionQuerySet, request: Request) -> SessionQuerySet:

@@ -15,7 +15,7 @@ from django.conf import settings
 from lap.core import secrets
 from sessions.carried import Carried, RunFailed
 from sessions.environment import callback_token, environment
-from sessions.harness_client import HarnessError, HarnessUnreachable
+from sessions.harness_errors import HarnessError, HarnessUnreachable
 from sessions.models import Status
 from sessions.sandboxes.base import SandboxError, SandboxSpec
 
@@ -68,11 +68,13 @@ async def _begin(carried: Carried) -> None:
         return
     if carried.session.sandbox_name:
         await _next_attempt(carried)
+    await stop_sandbox(carried)
     token = secrets.new_token()
     await carried.write(
         phase="creating_sandbox",
-        sandbox_name=carried.session.sandbox_of_attempt,
+        sandbox_name=carried.session.sandbox_of(carried.session.attempt),
         sandbox_host=carried.tools.backend.host,
+        harness_id=carried.session.agent.harness_id,
         harness_token=token,
         callback_token_hash=secrets.hash_token(callback_token(token)),
     )
@@ -86,7 +88,7 @@ def _spec(carried: Carried) -> SandboxSpec:
         session_id=session.id,
         agent_id=agent.id,
         attempt=session.attempt,
-        harness_id=agent.harness_id,
+        harness_id=session.harness,
         harness_image=agent.harness_image,
         container_port=agent.container_port,
         harness_token=session.harness_token,
@@ -146,11 +148,22 @@ async def _next_attempt(carried: Carried) -> None:
 
 
 async def stop_sandbox(carried: Carried) -> None:
-    """Stop it however long that takes: nothing may go on that no row stands for."""
+    """End the attempt's sandbox, and what a restart left of the attempt before."""
+    session = carried.session
+    if not carried.is_here:
+        return
+    if session.sandbox_name:
+        await _stop(carried, session.sandbox_name)
+    if session.attempt > 1:
+        await _stop(carried, session.sandbox_of(session.attempt - 1))
+
+
+async def _stop(carried: Carried, name: str) -> None:
+    """However long it takes: nothing may go on that no row stands for."""
     pause = STOP_AGAIN_SECONDS
-    while carried.session.sandbox_name and carried.is_here:
+    while True:
         try:
-            await finish(carried.tools.backend.stop(carried.session.sandbox_name))
+            await finish(carried.tools.backend.stop(name))
             return
         except SandboxError as error:
             carried.log(logging.WARNING, "the sandbox does not end: %s", error)

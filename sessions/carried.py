@@ -67,7 +67,6 @@ class Carried:
             raise SessionLost(self.session.id)
         self.session = current
         self._loaded_at = time.monotonic()
-        self._hold = replace(self._hold, attempt=current.attempt)
 
     @property
     def harness(self) -> Harness:

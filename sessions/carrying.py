@@ -10,7 +10,7 @@ from sessions.bringup import bring_up, stop_sandbox
 from sessions.carried import Carried, RunFailed
 from sessions.holding import SessionLost
 from sessions.models import Status
-from sessions.prompting import converse
+from sessions.prompting import converse, last_words
 
 
 class Carrier:
@@ -83,7 +83,12 @@ async def _after_loss(carried: Carried) -> None:
 
 
 async def _end(carried: Carried) -> None:
-    """End the sandbox and everything in it, then write the final state."""
+    """End the sandbox and everything in it, then write the final state.
+
+    What was said is read before, while there is somebody to ask; variables and attachments stay
+    for a restart until ``wipe_secrets``.
+    """
+    kept = await last_words(carried)
     await stop_sandbox(carried)
     status = carried.session.stop_as
     await carried.write(
@@ -93,8 +98,7 @@ async def _end(carried: Carried) -> None:
         sandbox_url="",
         harness_token=None,
         callback_token_hash="",
-        env_vars=None,
-        attachments=None,
+        **kept,
     )
     if status == Status.COMPLETED:
         carried.log(logging.INFO, "completed")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 
 from lap.core import secrets
 from sessions.models import Session
+from sessions.transcript import as_comment, transcript
+
+RUNS_SCRIPTS: Final = frozenset({"shell"})
+"""Harnesses that run a message instead of reading it."""
 
 
 def callback_token(harness_token: str) -> str:
@@ -44,7 +48,21 @@ def _required(session: Session) -> dict[str, str]:
 
 
 def first_message(session: Session) -> list[dict[str, Any]]:
-    """The parts of the initial prompt: the text first, then the attached images."""
+    """The parts of an attempt's first message: text first, then the attached images.
+
+    A restarted conversation is told its thread; a restarted run its thread and its prompt again.
+    """
+    replay = _replay(session) if session.replays_thread else []
+    return replay + (_prompt(session) if session.is_run or not replay else [])
+
+
+def _replay(session: Session) -> list[dict[str, Any]]:
+    told = transcript(session.thread)
+    is_script = session.harness in RUNS_SCRIPTS
+    return [{"type": "text", "text": as_comment(told) if is_script else told}]
+
+
+def _prompt(session: Session) -> list[dict[str, Any]]:
     images = [
         {
             "type": "image",

@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NoReturn
+from contextlib import suppress
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any, Final
 
 import httpx
 
-from lap.core.text import storable
+from sessions.harness_answers import parse, read_bounded
+from sessions.harness_errors import HarnessError, HarnessRefused, HarnessUnreachable, is_refused
+from sessions.messages import Message, is_message, split_model
 
-Message = dict[str, Any]
-
+CONNECT_TIMEOUT_SECONDS: Final = 10.0
 OPEN_TIMEOUT_SECONDS: Final = 60.0
 PROBE_TIMEOUT_SECONDS: Final = 3.0
 THREAD_TIMEOUT_SECONDS: Final = 60.0
 ABORT_TIMEOUT_SECONDS: Final = 5.0
+LAST_ABORT_SECONDS: Final = 3.0
+LAST_WORDS_SECONDS: Final = 2.0
 RETRY_AFTER_SECONDS: Final = (2.0, 4.0)
 PROBE_INTERVAL_SECONDS: Final = 0.05
 REPLY_LIMIT_BYTES: Final = 8 * 1024 * 1024
-SESSION_ID_LIMIT: Final = 200
+THREAD_LIMIT_BYTES: Final = 16 * 1024 * 1024
+_SESSION_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,200}", re.ASCII)
 
 
-class HarnessError(Exception):
-    """The harness answered, but not with what was asked for."""
+def http_client(**options: Any) -> httpx.AsyncClient:
+    """A client for any number of harnesses.
 
-
-class HarnessUnreachable(Exception):
-    """No answer came: the connection failed or broke."""
+    A proxy of the environment must not see what goes to sandboxes; and a cookie would go from one
+    sandbox to the next, since those of one machine share its name.
+    """
+    nobody = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+    return httpx.AsyncClient(trust_env=False, cookies=nobody, **options)
 
 
 class Harness:
@@ -37,7 +45,7 @@ class Harness:
     def __init__(self, http: httpx.AsyncClient, url: str, token: str) -> None:
         self._http = http
         self._url = url
-        self._headers = {"Authorization": f"Bearer {token}"}
+        self._headers = {"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"}
 
     async def wait_ready(self) -> None:
         """Probe until the server answers with a status below 500; the caller limits the time."""
@@ -50,7 +58,7 @@ class Harness:
         answer = await self._retried("POST", "/session", body, OPEN_TIMEOUT_SECONDS)
         opened = answer[0] if isinstance(answer, list) and answer else answer
         harness_session_id = opened.get("id") if isinstance(opened, dict) else None
-        if not isinstance(harness_session_id, str) or len(harness_session_id) > SESSION_ID_LIMIT:
+        if not isinstance(harness_session_id, str) or not _SESSION_ID.fullmatch(harness_session_id):
             raise HarnessError("the harness opened a session without a usable id")
         return harness_session_id
 
@@ -63,17 +71,34 @@ class Harness:
         """
         body = {"messageID": message_id, "model": split_model(model), "parts": list(parts)}
         answer = await self._call("POST", f"/session/{session_id}/message", body, None)
-        if not isinstance(answer, dict) or not isinstance(answer.get("parts"), list):
+        if not is_message(answer):
             raise HarnessError("the harness sent an answer without parts")
-        return answer
+        message: Message = answer
+        return message
 
     async def thread(self, session_id: str) -> list[Message]:
         """Every message so far, oldest first. Network failures are retried twice."""
         path = f"/session/{session_id}/message"
-        answer = await self._retried("GET", path, None, THREAD_TIMEOUT_SECONDS)
-        if not isinstance(answer, list):
-            raise HarnessError("the harness sent a thread that is not a list")
+        answer = await self._retried(
+            "GET", path, None, THREAD_TIMEOUT_SECONDS, most=THREAD_LIMIT_BYTES
+        )
+        if not isinstance(answer, list) or not all(map(is_message, answer)):
+            raise HarnessError("the harness sent a thread that is not a list of messages")
         return answer
+
+    async def abort(self, session_id: str) -> None:
+        """End the running turn, and those that wait. Not retried."""
+        await self._call("POST", f"/session/{session_id}/abort", {}, ABORT_TIMEOUT_SECONDS)
+
+    async def last_words(self, session_id: str) -> list[Message]:
+        """The whole thread before the end. What still runs is ended first, so that it can say
+        what it has; neither is waited for any longer than a caller would.
+        """
+        with suppress(HarnessError, HarnessUnreachable, TimeoutError):
+            async with asyncio.timeout(LAST_ABORT_SECONDS):
+                await self.abort(session_id)
+        async with asyncio.timeout(LAST_WORDS_SECONDS):
+            return await self.thread(session_id)
 
     async def _answers(self) -> bool:
         url, limit = f"{self._url}/session", PROBE_TIMEOUT_SECONDS
@@ -83,77 +108,48 @@ class Harness:
         except httpx.TransportError:
             return False
 
-    async def _retried(
-        self, method: str, path: str, body: Mapping[str, Any] | None, limit: float
-    ) -> Any:
+    async def _retried(self, *call: Any, **options: Any) -> Any:
         for pause in RETRY_AFTER_SECONDS:
             try:
-                return await self._call(method, path, body, limit)
+                return await self._call(*call, **options)
             except HarnessUnreachable:
                 await asyncio.sleep(pause)
-        return await self._call(method, path, body, limit)
+        return await self._call(*call, **options)
 
     async def _call(
-        self, method: str, path: str, body: Mapping[str, Any] | None, limit: float | None
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        limit: float | None,
+        *,
+        most: int = REPLY_LIMIT_BYTES,
     ) -> Any:
-        timeout = httpx.Timeout(limit, connect=10.0)
-        request = self._http.build_request(
-            method, self._url + path, json=body, headers=self._headers, timeout=timeout
-        )
         try:
-            response = await self._http.send(request, stream=True)
-            try:
-                content = await _bounded(response)
-            finally:
-                await response.aclose()
+            async with asyncio.timeout(limit):
+                status, content = await self._fetch(method, path, body, most)
+        except TimeoutError:
+            raise HarnessUnreachable(f"the harness did not answer within {limit:g} s") from None
         except httpx.TransportError as error:
-            raise HarnessUnreachable(f"the harness cannot be reached: {error!r}") from error
+            unreachable = HarnessRefused if is_refused(error) else HarnessUnreachable
+            raise unreachable(f"the harness cannot be reached: {error!r}") from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise HarnessError(f"the harness cannot be spoken to: {error!r}") from error
         # In a thread, because a large answer would keep the event loop from its heartbeat.
-        return await asyncio.to_thread(_parse, response.status_code, content)
+        return await asyncio.to_thread(parse, status, content)
 
-
-async def _bounded(response: httpx.Response) -> bytes:
-    content = bytearray()
-    async for piece in response.aiter_bytes():
-        content += piece
-        if len(content) > REPLY_LIMIT_BYTES:
-            raise HarnessError(f"the harness sent more than {REPLY_LIMIT_BYTES} bytes")
-    return bytes(content)
-
-
-def _parse(status: int, content: bytes) -> Any:
-    """The JSON of a good answer, fit to be stored."""
-    if status >= 400:
-        detail = content[:500].decode("utf-8", "replace")
-        raise HarnessError(f"the harness answered {status}: {detail}")
-    try:
-        return storable(json.loads(content, parse_constant=_refuse))
-    except (ValueError, RecursionError):
-        raise HarnessError("the harness answered with something that is not JSON") from None
-
-
-def _refuse(constant: str) -> NoReturn:
-    """NaN and Infinity are not JSON, and ``jsonb`` refuses them."""
-    raise ValueError(constant)
-
-
-def split_model(model: str) -> dict[str, str]:
-    """``a/b`` is provider a, model b; a bare name belongs to litellm."""
-    provider, _, name = model.rpartition("/")
-    return {"providerID": provider or "litellm", "modelID": name}
-
-
-def text_of(message: Message) -> str:
-    """The text parts of a message, joined."""
-    texts = (part.get("text") for part in message["parts"] if part.get("type") == "text")
-    return "\n".join(text for text in texts if isinstance(text, str))
-
-
-def error_of(message: Message) -> str | None:
-    """What a turn failed with, from ``info.error``; None when it went well."""
-    error = message.get("info", {}).get("error")
-    if not error:
-        return None
-    data = error.get("data") if isinstance(error, dict) else None
-    detail = data.get("message") if isinstance(data, dict) else None
-    return str(detail or (error.get("name") if isinstance(error, dict) else error))
+    async def _fetch(
+        self, method: str, path: str, body: Mapping[str, Any] | None, most: int
+    ) -> tuple[int, bytes]:
+        request = self._http.build_request(
+            method,
+            self._url + path,
+            json=body,
+            headers=self._headers,
+            timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_SECONDS),
+        )
+        response = await self._http.send(request, stream=True)
+        try:
+            return response.status_code, await read_bounded(response, most)
+        finally:
+            await response.aclose()

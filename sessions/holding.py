@@ -43,8 +43,9 @@ class Hold:
             raise SessionLost(self.session_id)
 
     def read(self) -> Session | None:
-        """The session as it is now, with its agent; None when it is no longer held."""
-        return next(iter(load(self.worker_id, [self.session_id])), None)
+        """The session as it is now, with its agent; None when it is no longer held so."""
+        found = load(self.worker_id, [self.session_id])
+        return next((session for session in found if session.attempt == self.attempt), None)
 
 
 def claim(worker: Worker, limit: int) -> list[Session]:
@@ -84,9 +85,10 @@ def load(worker_id: UUID, session_ids: Sequence[UUID]) -> list[Session]:
     return list(mine.annotate(age=age).order_by("created_at"))  # type: ignore[no-redef]
 
 
-def fail(worker: Worker, session_id: UUID) -> None:
-    """Ask a session that the worker holds to end, after an error of the platform's own."""
-    Session.objects.filter(id=session_id, worker=worker.id).request_stop(
+def fail(worker: Worker, session: Session) -> None:
+    """Ask an attempt that the worker holds to end, after an error of the platform's own."""
+    held = Session.objects.filter(id=session.id, attempt=session.attempt, worker=worker.id)
+    held.request_stop(
         "internal error; the worker's log has the details", stop_as="failed", kind="internal"
     )
 

@@ -23,7 +23,12 @@ BEATS_PER_LEASE = 4
 
 def register(host: str) -> Worker:
     """Write this process's worker row, live from now on."""
-    worker = Worker(host=host, pid=os.getpid(), version=settings.LAP_VERSION)
+    worker = Worker(
+        host=host,
+        pid=os.getpid(),
+        version=settings.LAP_VERSION,
+        backend=settings.LAP_SANDBOX_BACKEND,
+    )
     worker.expires_at = DatabaseClock() + timedelta(seconds=settings.LAP_LEASE_SECONDS)
     worker.save(force_insert=True)
     return worker

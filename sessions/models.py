@@ -111,6 +111,7 @@ class Session(models.Model):
     attempt = models.PositiveIntegerField(default=1, db_default=1)
     tries = models.PositiveIntegerField(default=0, db_default=0)
 
+    harness_id = models.CharField(max_length=50, blank=True, default="", db_default="")
     sandbox_name = models.CharField(max_length=50, blank=True, default="", db_default="")
     sandbox_host = models.CharField(max_length=500, blank=True, default="", db_default="")
     sandbox_url = models.CharField(max_length=500, blank=True, default="", db_default="")
@@ -145,6 +146,8 @@ class Session(models.Model):
         indexes = [
             models.Index(fields=["-created_at", "-id"], name="session_list"),
             models.Index(fields=["agent", "-created_at", "-id"], name="session_list_of_agent"),
+            models.Index(fields=["status", "-created_at", "-id"], name="session_list_of_status"),
+            models.Index(fields=["trigger", "-created_at", "-id"], name="session_list_of_trigger"),
             models.Index(fields=["agent"], name="session_active_run", condition=IS_ACTIVE_RUN),
             models.Index(fields=["created_at"], name="session_has_work", condition=HAS_WORK),
             models.Index(fields=["stopped_at"], name="session_secrets", condition=HOLDS_SECRETS),
@@ -197,6 +200,14 @@ class Session(models.Model):
         return self.trigger != Trigger.API
 
     @property
-    def sandbox_of_attempt(self) -> str:
-        """The name that this attempt's sandbox has, on every backend."""
-        return f"s-{self.id}-{self.attempt}"
+    def harness(self) -> str:
+        """What runs in the attempt's sandbox, also when the agent was edited since."""
+        return self.harness_id or self.agent.harness_id
+
+    @property
+    def has_first_message(self) -> bool:
+        return bool(self.has_prompt or self.replays_thread)
+
+    def sandbox_of(self, attempt: int) -> str:
+        """The name that an attempt's sandbox has, on every backend."""
+        return f"s-{self.id}-{attempt}"

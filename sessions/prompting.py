@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Final
+from typing import Any, Final
 
 from lap.core.clock import DatabaseClock
 from sessions.carried import Carried, RunFailed
 from sessions.environment import first_message, message_id
-from sessions.harness_client import (
-    HarnessError,
-    HarnessUnreachable,
-    Message,
-    error_of,
-    text_of,
-)
+from sessions.harness_errors import HarnessError, HarnessUnreachable
+from sessions.messages import Message, error_of, is_completed, text_of
 from sessions.models import Status
 from sessions.sandboxes.base import SandboxError
 
@@ -30,12 +25,12 @@ DROPS_KNOWN_IDS: Final = frozenset({"shell"})
 
 
 async def converse(carried: Carried) -> None:
-    """See the first prompt answered; then a run is asked to end, a conversation is released.
+    """See the first message answered; then a run is asked to end, a conversation is released.
 
     Raises RunFailed.
     """
     session = carried.session
-    if session.has_prompt and session.prompt_answered_at is None:
+    if session.has_first_message and session.prompt_answered_at is None:
         await _keep(carried, await _answer_in_time(carried))
     if not session.is_run:
         await carried.write(worker=None)
@@ -89,12 +84,12 @@ async def _look_for_answer(carried: Carried) -> tuple[Message | None, bool]:
     thread = await carried.harness.thread(carried.session.harness_session_id)
     prompt_id = message_id(carried.session)
     answers = (m for m in thread if m.get("info", {}).get("parentID") == prompt_id)
-    finished = [m for m in answers if m["info"].get("time", {}).get("completed")]
+    finished = [message for message in answers if is_completed(message)]
     if finished:
         return finished[-1], False
     if any(m.get("info", {}).get("id") == prompt_id for m in thread):
         return None, False
-    if carried.session.agent.harness_id not in DROPS_KNOWN_IDS:
+    if carried.session.harness not in DROPS_KNOWN_IDS:
         raise RunFailed("it is uncertain whether the prompt was delivered", "uncertain_prompt")
     return None, True
 
@@ -124,6 +119,26 @@ async def _keep(carried: Carried, answer: Message) -> None:
         **(end if carried.session.is_run else {}),
     )
     carried.log(logging.INFO, "reply: %s", _excerpt(carried.session.response or ""))
+
+
+async def last_words(carried: Carried) -> dict[str, Any]:
+    """The column with the whole thread, as the harness knows it; none to keep what is stored.
+
+    A run that was answered has kept its thread already, and a thread that is being told anew is
+    the one that counts until the harness has heard it. Never raises: nothing that a harness says
+    may keep its sandbox from being ended.
+    """
+    session = carried.session
+    is_answered = session.prompt_answered_at is not None
+    is_kept = is_answered if session.is_run else session.replays_thread and not is_answered
+    if is_kept or not session.harness_session_id or not carried.is_here:
+        return {}
+    try:
+        thread = await carried.harness.last_words(session.harness_session_id)
+    except Exception as error:
+        carried.log(logging.INFO, "ends with the thread that is stored: %r", error)
+        return {}
+    return {"thread": thread} if thread else {}
 
 
 async def _thread(carried: Carried, answer: Message) -> list[Message]:

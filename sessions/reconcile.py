@@ -14,7 +14,7 @@ from django.db.models.expressions import CombinedExpression
 from lap.core.clock import DatabaseClock
 from lap.core.threads import DatabaseThreads
 from sessions.models import Session, Status
-from sessions.querysets import HAS_WORK
+from sessions.querysets import HAS_WORK, HOLDS_SECRETS
 from sessions.sandboxes.base import Sandbox, SandboxBackend, SandboxError
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ class ReconcileResult:
     stopped: int = 0
     idle_killed: int = 0
     ghost_killed: int = 0
+    secrets_wiped: int = 0
 
 
 async def reconcile(backend: SandboxBackend, database: DatabaseThreads) -> ReconcileResult:
@@ -47,6 +48,7 @@ async def reconcile(backend: SandboxBackend, database: DatabaseThreads) -> Recon
         stopped=sum([await _stop(backend, name) for name in orphans]),
         ghost_killed=ghosts,
         idle_killed=await database(stop_idle),
+        secrets_wiped=await database(wipe_secrets),
     )
 
 
@@ -86,6 +88,18 @@ def stop_idle() -> int:
         last_seen_at__lt=_ago(settings.LAP_SESSION_IDLE_SECONDS),
     )
     return idle.request_stop("idle timeout", kind="idle")
+
+
+def wipe_secrets() -> int:
+    """Forget variables and attachments ``LAP_SESSION_SECRETS_SECONDS`` after a session's end.
+
+    Until then a restart may need them. A restart at the same moment wins: its session is no
+    longer final when this statement has waited for it. Rides on session_secrets.
+    """
+    old = Session.objects.filter(
+        HOLDS_SECRETS, stopped_at__lt=_ago(settings.LAP_SESSION_SECRETS_SECONDS)
+    )
+    return old.update(env_vars=None, attachments=None, wiped_at=DatabaseClock())
 
 
 def stop_timed_out() -> int:

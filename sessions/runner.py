@@ -112,7 +112,7 @@ class Runner:
         except Exception:
             log.exception("session %s failed with an error of ours", session_id)
             await asyncio.sleep(AFTER_ERROR_SECONDS)
-            await self._tools.database(fail, self._worker, session_id)
+            await self._tools.database(fail, self._worker, carrier.carried.session)
         finally:
             # A released session may be ours again already, with another task.
             if self._carriers.get(session_id) is carrier:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from django.conf import settings
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from lap.core.api.fields import Raw, Text, TextOrNull
@@ -18,6 +19,14 @@ ATTACHMENT_LIMIT_BYTES: Final = 5 * MEGABYTE
 ATTACHMENTS_LIMIT_BYTES: Final = 20 * MEGABYTE
 ATTACHMENTS_LIMIT: Final = 10
 PROMPT_LIMIT: Final = 100_000
+MEANT: Final = {
+    "attachments": "initial_attachments",
+    "env": "env_vars",
+    "message": "initial_prompt",
+    "prompt": "initial_prompt",
+    "text": "initial_prompt",
+}
+"""Names that are easily taken for those of a session's fields."""
 IMAGES: Final = ("png", "jpeg", "gif", "webp")
 
 
@@ -53,7 +62,10 @@ def size_of(encoded: str) -> int:
 
 
 class SessionFields(serializers.Serializer[Session]):
-    """What a caller may say when opening a session; nothing of it is required."""
+    """What a caller may say when opening a session; nothing of it is required.
+
+    Other names are ignored, but for near misses: a session without its prompt would wait for ever.
+    """
 
     initial_prompt = Text(required=False, allow_null=True, max_length=PROMPT_LIMIT)
     title = Text(required=False, allow_null=True, max_length=200)
@@ -62,8 +74,14 @@ class SessionFields(serializers.Serializer[Session]):
         child=Attachment(), required=False, allow_null=True, max_length=ATTACHMENTS_LIMIT
     )
 
-    def validate_initial_attachments(self, value: list[dict[str, str]]) -> list[dict[str, str]]:
-        if sum(size_of(attachment["base64"]) for attachment in value) > ATTACHMENTS_LIMIT_BYTES:
+    def to_internal_value(self, data: Mapping[str, Any]) -> Any:
+        if missed := {name: [f"is called {MEANT[name]}"] for name in data if name in MEANT}:
+            raise serializers.ValidationError(missed)
+        return super().to_internal_value(data)
+
+    def validate_initial_attachments(self, value: list[dict[str, str]] | None) -> Any:
+        sizes = [size_of(attachment["base64"]) for attachment in value or ()]
+        if sum(sizes) > ATTACHMENTS_LIMIT_BYTES:
             raise serializers.ValidationError("are larger than 20 MB in all")
         return value
 
@@ -94,9 +112,10 @@ class SessionSerializer(serializers.ModelSerializer[Session]):
             "id", "agent_id", "sandbox_url", "tty_url", "tty_token", "status", "task_arn",
             "response", "created_at", "last_seen_at", "idle_timeout_ms", "failure_reason",
             "phase", "phase_detail", "trigger", "title", "scheduled_for", "started_at",
-            "stopped_at", "failure_kind",
+            "stopped_at", "failure_kind", "created_by",
         )  # fmt: skip
 
+    @extend_schema_field({"type": "null"})
     def nothing(self, session: Session) -> None:
         """Sandboxes have no terminal yet."""
 
@@ -107,6 +126,6 @@ class SessionSerializer(serializers.ModelSerializer[Session]):
 WIRE_COLUMNS: Final = (
     "id", "agent_id", "sandbox_url", "status", "sandbox_name", "response", "created_at",
     "last_seen_at", "failure_reason", "phase", "phase_detail", "trigger", "title",
-    "scheduled_for", "started_at", "stopped_at", "failure_kind",
+    "scheduled_for", "started_at", "stopped_at", "failure_kind", "created_by",
 )  # fmt: skip
 """What an answer reads: megabytes of attachments and threads stay in the database."""

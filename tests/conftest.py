@@ -14,6 +14,7 @@ from pytest_django import Settings
 from agents.editing import create_agent
 from agents.models import Agent
 from lap.core import clock
+from tests.live import Web
 from tests.processes import Sink, Workers
 
 SetClock = Callable[[datetime], None]
@@ -51,6 +52,16 @@ def workers(transactional_db: None) -> Iterator[Workers]:
             yield started
         finally:
             started.end()
+
+
+@pytest.fixture
+def web(transactional_db: None, tmp_path: Path) -> Iterator[Web]:
+    """The web process on this test's database; it ends with the test."""
+    started = Web(tmp_path)
+    try:
+        yield started
+    finally:
+        started.end()
 
 
 @pytest.fixture

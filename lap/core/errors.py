@@ -18,3 +18,7 @@ class StaleVersion(Exception):
     def __init__(self, current: int) -> None:
         super().__init__(f"it was changed meanwhile; the current version is {current}")
         self.current = current
+
+
+class Conflict(Exception):
+    """What was asked for does not fit what is going on; the sentence says what to do instead."""

@@ -72,6 +72,21 @@ def decrypt(stored: str) -> Any:
         return Undecryptable(stored)
 
 
+def reencrypt(stored: str) -> str | Undecryptable:
+    """The same secret under the first of ``LAP_ENCRYPTION_KEYS``; unchanged if it is already."""
+    keys = tuple(settings.LAP_ENCRYPTION_KEYS)
+    try:
+        _cipher_of(keys[:1]).decrypt(stored.encode())
+    except InvalidToken:
+        pass
+    else:
+        return stored
+    try:
+        return _cipher_of(keys).rotate(stored.encode()).decode()
+    except InvalidToken:
+        return Undecryptable(stored)
+
+
 def _cipher() -> MultiFernet:
     return _cipher_of(tuple(settings.LAP_ENCRYPTION_KEYS))
 

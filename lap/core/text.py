@@ -1,5 +1,6 @@
 """Text from outside, made fit for PostgreSQL."""
 
+import math
 import re
 from typing import Any
 
@@ -15,3 +16,11 @@ def storable(value: Any) -> Any:
     if isinstance(value, dict):
         return {storable(name): storable(item) for name, item in value.items()}
     return value
+
+
+def finite(text: str) -> float:
+    """A JSON number with a fraction. Raises ValueError for one that is too large to be kept."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number

@@ -15,6 +15,11 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AddField(
             model_name='session',
+            name='harness_id',
+            field=models.CharField(blank=True, db_default='', default='', max_length=50),
+        ),
+        migrations.AddField(
+            model_name='session',
             name='idempotency_digest',
             field=models.CharField(blank=True, db_default='', default='', max_length=64),
         ),

@@ -1,4 +1,7 @@
-"""Indexes for conversations and repeated requests, built while sessions go on being written.
+"""Indexes for conversations, repeated requests and lists by status and trigger.
+
+They are built concurrently, while sessions go on being written. Counting by status rides on
+``session_list_of_status`` alone.
 
 ``session_has_work`` takes the place of ``session_work``: a replayed thread is work too. The old
 one is dropped last, so that a claim always has an index to ride on.
@@ -43,6 +46,18 @@ class Migration(migrations.Migration):
                 ),
                 fields=['stopped_at'],
                 name='session_secrets',
+            ),
+        ),
+        AddIndexConcurrently(
+            model_name='session',
+            index=models.Index(
+                fields=['status', '-created_at', '-id'], name='session_list_of_status'
+            ),
+        ),
+        AddIndexConcurrently(
+            model_name='session',
+            index=models.Index(
+                fields=['trigger', '-created_at', '-id'], name='session_list_of_trigger'
             ),
         ),
         migrations.SeparateDatabaseAndState(

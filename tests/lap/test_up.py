@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,7 @@ class Up:
     def __init__(self, folder: Path, port: int) -> None:
         self._log = folder / "up.log"
         self.data = folder / "data"
+        self.sandboxes = folder / "sandboxes"
         self.port = port
         self.process = self.start()
 
@@ -46,7 +48,12 @@ class Up:
     def environment(self) -> dict[str, str]:
         ours = ("LAP_", "DATABASE_URL", "DJANGO_")
         kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
-        return {**kept, "LAP_DATA_DIR": str(self.data), "LAP_PORT": str(self.port)}
+        return {
+            **kept,
+            "LAP_DATA_DIR": str(self.data),
+            "LAP_SANDBOX_DIR": str(self.sandboxes),
+            "LAP_PORT": str(self.port),
+        }
 
     @property
     def output(self) -> str:
@@ -80,11 +87,13 @@ class Up:
 
 
 @pytest.fixture
-def up(tmp_path: Path) -> Iterator[Up]:
-    started = Up(tmp_path, free_port())
-    yield started
-    started.end()
-    wait_for(lambda: not started.family())
+def up() -> Iterator[Up]:
+    with tempfile.TemporaryDirectory(prefix="lap-up-") as folder:
+        Path(folder).chmod(0o711)  # sandboxes with user ids of their own pass through it
+        started = Up(Path(folder), free_port())
+        yield started
+        started.end()
+        wait_for(lambda: not started.family())
 
 
 def free_port() -> int:

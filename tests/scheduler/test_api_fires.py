@@ -122,11 +122,11 @@ def test_unknown_and_deleted_agents(api: Api, agent: Agent, fires: list[CronFire
     assert api.get(_path(agent)).status == 404
 
 
-def test_two_queries(
+def test_three_queries(
     api: Api,
     agent: Agent,
     fires: list[CronFire],
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):
         assert len(api.get(_path(agent)).body) == 10

@@ -168,7 +168,7 @@ def test_sessions_of_a_lost_machine(
     session = run_of(make_agent(), "echo hi")
     gone = {**columns, "prompt_sent_at": clock.now()} if "prompt_sent_at" in columns else columns
     Session.objects.filter(id=session.id).update(
-        sandbox_name=session.sandbox_of_attempt, sandbox_host="a-lost-machine:/data", **gone
+        sandbox_name=session.sandbox_of(1), sandbox_host="a-lost-machine:/data", **gone
     )
     workers.start()
     wait_for_end([session])
@@ -184,7 +184,7 @@ def test_another_hosts_sessions_are_left_to_its_workers(
     ours = run_of(make_agent(), "echo hi")
     other = "another-machine:/data"
     Session.objects.filter(id=theirs.id).update(
-        sandbox_name=theirs.sandbox_of_attempt, sandbox_host=other
+        sandbox_name=theirs.sandbox_of(1), sandbox_host=other
     )
     Worker.objects.create(host=other, pid=1, version="", expires_at=clock.now())
     workers.start()

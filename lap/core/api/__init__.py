@@ -4,7 +4,7 @@ Only what the settings name is imported here. The views are in ``lap.core.api.vi
 framework reads the settings while it defines its own base view.
 """
 
-from lap.core.api.authentication import HasKey, MasterKeyAuthentication
+from lap.core.api.authentication import HasKey
 from lap.core.api.errors import answer_error
 
-__all__ = ["HasKey", "MasterKeyAuthentication", "answer_error"]
+__all__ = ["HasKey", "answer_error"]

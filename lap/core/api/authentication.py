@@ -1,16 +1,19 @@
-"""Who may call the API: whoever holds the master key."""
+"""Who calls the API, and what they may do. ``lap.access`` finds out by their key."""
 
 from __future__ import annotations
 
-import hmac
 from dataclasses import dataclass
-from typing import Any
 
-from django.conf import settings
-from rest_framework.authentication import BaseAuthentication, get_authorization_header
-from rest_framework.exceptions import AuthenticationFailed
-from rest_framework.permissions import BasePermission
+from django.db.models import TextChoices
+from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
+
+
+class Scope(TextChoices):
+    """What a key may do."""
+
+    READ = "read", "read"
+    WRITE = "write", "read and write"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,37 +21,23 @@ class Caller:
     """Who holds the key of a request, by the name that rows keep of it."""
 
     name: str
+    scope: Scope
     is_authenticated: bool = True
 
     def __str__(self) -> str:
         return self.name
 
 
-MASTER = Caller("master key")
-
-
-class MasterKeyAuthentication(BaseAuthentication):
-    """``Authorization: Bearer <LAP_MASTER_KEY>``. While no key is configured nobody gets in."""
-
-    def authenticate(self, request: Request) -> tuple[Any, Any] | None:
-        scheme, _, sent = get_authorization_header(request).partition(b" ")
-        if not scheme:
-            return None
-        key = settings.LAP_MASTER_KEY.encode()
-        is_right = hmac.compare_digest(sent.strip(), key)
-        if scheme.lower() != b"bearer" or not key or not is_right:
-            raise AuthenticationFailed
-        return MASTER, MASTER
-
-    def authenticate_header(self, request: Request) -> str:
-        return "Bearer"
-
-
 class HasKey(BasePermission):
-    """Lets authenticated callers pass."""
+    """Lets callers read, and with the scope ``write`` do everything else."""
+
+    message = "this key may only read; use one with the scope write"
 
     def has_permission(self, request: Request, view: object) -> bool:
-        return isinstance(request.auth, Caller)
+        if not isinstance(request.auth, Caller):
+            return False
+        only_reads = request.method in SAFE_METHODS or getattr(view, "reads_only", False)
+        return only_reads or request.auth.scope == Scope.WRITE
 
 
 def actor(request: Request) -> str:

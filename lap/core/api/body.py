@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Any, NoReturn
 
 from django.http import HttpRequest
 from rest_framework.exceptions import ParseError, UnsupportedMediaType
 
 from lap.core.api.errors import BodyTooLarge
+from lap.core.text import finite
 
 DEPTH_LIMIT = 32
 """Levels of nesting; PostgreSQL and Python would both give up only at some thousands."""
@@ -43,7 +43,7 @@ def _is_json(content_type: str) -> bool:
 
 def _parse(body: bytes) -> Any:
     try:
-        value = json.loads(body.decode(), parse_constant=_refuse, parse_float=_finite)
+        value = json.loads(body.decode(), parse_constant=_refuse, parse_float=finite)
     except UnicodeDecodeError:
         raise ParseError("malformed JSON: the body is not UTF-8") from None
     except json.JSONDecodeError as error:
@@ -59,13 +59,6 @@ def _parse(body: bytes) -> Any:
 
 def _refuse(constant: str) -> NoReturn:
     raise ParseError(f"malformed JSON: {constant} is not a JSON value")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(text)
-    return number
 
 
 def _is_deeper_than(limit: int, value: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from math import ceil
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
@@ -13,7 +14,8 @@ from django.http.request import UnreadablePostError
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 
-from lap.core.errors import StaleVersion
+from lap.core.errors import Conflict, StaleVersion
+from lap.core.text import storable
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +36,7 @@ def answer_error(error: Exception, context: Mapping[str, Any]) -> Response:
         request = context.get("request")
         where = f"{request.method} {request.path}" if request else "the API"
         log.error("unforeseen error in %s", where, exc_info=error)
-    return Response({"error": content}, status=code, headers=_headers(error))
+    return Response({"error": storable(content)}, status=code, headers=_headers(error))
 
 
 def _explain(error: Exception) -> tuple[int, Any]:
@@ -43,6 +45,8 @@ def _explain(error: Exception) -> tuple[int, Any]:
             return error.status_code, "unauthorized"
         case exceptions.ValidationError():
             return error.status_code, sentence_or_list(error.detail)
+        case exceptions.Throttled():
+            return error.status_code, f"too many requests; try again in {_seconds(error)} s"
         case exceptions.APIException(status_code=code) if code < 500:
             return code, str(error.detail)
         case ModelError():
@@ -59,14 +63,23 @@ def _explain_plain(error: Exception) -> tuple[int, Any]:
             return 413, "the body is too large"
         case UnreadablePostError():
             return 400, "the body could not be read"
+        case Conflict():
+            return 409, str(error)
         case StaleVersion():
             return 412, str(error)
     return 500, "internal error"
 
 
 def _headers(error: Exception) -> dict[str, str]:
+    if isinstance(error, exceptions.Throttled):
+        return {"Retry-After": str(_seconds(error))}
     scheme = getattr(error, "auth_header", None)
     return {"WWW-Authenticate": scheme} if scheme else {}
+
+
+def _seconds(error: exceptions.Throttled) -> int:
+    """Whole seconds to wait, rounded up."""
+    return max(1, ceil(getattr(error, "wait", None) or 0))
 
 
 def sentence_or_list(detail: Any) -> str | list[dict[str, str]]:

@@ -31,8 +31,10 @@ class ApiView(APIView):
 
     content_negotiation_class = JsonOnly
     http_method_names = ("get", "head", "post", "patch", "delete")
-    body_limit = 4 * 1024 * 1024
+    body_limit = 256 * 1024
     """Bytes that a body may have."""
+    reads_only = False
+    """Whether its POST changes nothing, so that a key with the scope ``read`` may send it."""
 
     def read(self, serializer: type[Serializer[Any]], *, partial: bool = False) -> dict[str, Any]:
         """The body, validated. Raises the APIException to answer with."""

@@ -16,16 +16,20 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, OperationalError, ProgrammingError, connections
 
+from agents.keys import WrongKeys, require_keys
 from lap import first_run
 from lap.postgres import PostgresError, Server
 from lap.supervisor import Program, keep_running
 from sessions.backends import backend_from_settings
+from sessions.conversing import save_last_words
 from sessions.reconcile import stop_stranded
 from sessions.sandboxes.base import SandboxError
 
 HOST = "127.0.0.1"
 DRAIN_SECONDS = 5
 DATABASE_CHECK_SECONDS = 1.0
+CONNECTIONS_LIMIT = 400
+"""Each may need another one to a harness, and a process has 1,024 files by default."""
 
 
 class Command(BaseCommand):
@@ -61,8 +65,11 @@ def _prepare() -> str | None:
         call_command("migrate", verbosity=0)
         password = first_run.ensure_admin()
         first_run.ensure_demo_agents()
+        require_keys()
     except (OperationalError, ProgrammingError) as error:
         raise CommandError(f"The database cannot be used: {error}") from error
+    except WrongKeys as error:
+        raise CommandError(str(error)) from None
     connections.close_all()
     return password
 
@@ -141,6 +148,7 @@ def _programs() -> list[Program]:
     web = [sys.executable, "-m", "uvicorn", "lap.asgi:application", "--host", HOST]
     web += ["--port", str(settings.LAP_PORT), "--app-dir", str(settings.BASE_DIR)]
     web += ["--log-level", "warning", "--timeout-graceful-shutdown", "3"]
+    web += ["--limit-concurrency", str(CONNECTIONS_LIMIT)]
     return [
         Program("web", web, environment),
         Program("worker", [*manage, "run_cron_worker"], environment),
@@ -151,6 +159,7 @@ async def _stop_sandboxes() -> None:
     """What a worker handed over would go on without anybody: here everything ends."""
     backend = backend_from_settings()
     with suppress(DatabaseError):
+        await asyncio.to_thread(save_last_words, backend.host)
         await asyncio.to_thread(stop_stranded, backend.host)
     for sandbox in await backend.list():
         try:

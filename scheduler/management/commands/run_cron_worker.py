@@ -5,9 +5,11 @@ from typing import Any
 
 import httpx
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from agents.keys import WrongKeys, require_keys
 from scheduler.worker import CronWorker, Options
+from sessions.harness_client import http_client
 
 
 class Command(BaseCommand):
@@ -29,12 +31,14 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, once: bool, **options: Any) -> None:
+        try:
+            require_keys()
+        except WrongKeys as error:
+            raise CommandError(str(error)) from None
         asyncio.run(_work(Options(options["tick_seconds"], options["concurrency"]), once))
 
 
 async def _work(options: Options, once: bool) -> None:
-    # A proxy of the environment must not see what goes to sandboxes.
-    limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(limits=limits, trust_env=False) as http:
+    async with http_client(limits=httpx.Limits(max_connections=None)) as http:
         worker = CronWorker(options, http)
         await (worker.run_once() if once else worker.run())
