@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint lock clean
+.PHONY: help run test lint schema fuzz lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,13 +13,19 @@ run: $(VENV)/run.stamp ## Start LAP on this machine: database, web, worker (Ctrl
 	@exec $(BIN)/python manage.py up
 
 test: $(VENV)/test.stamp ## Run the whole test suite
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m tests $(PYTEST_ARGS)
 
 lint: $(VENV)/test.stamp ## Check style, types and import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+schema: $(VENV)/run.stamp ## Write docs/openapi.yaml, the schema of the HTTP API
+	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
+
+fuzz: $(VENV)/test.stamp ## Fuzz the running server with what its schema allows, and does not
+	$(BIN)/python -m tests.fuzz $(FUZZ_ARGS)
 
 lock: $(VENV)/test.stamp ## Resolve pyproject.toml into the two hash-pinned lock files
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --upgrade pyproject.toml -o requirements.lock
