@@ -23,12 +23,6 @@ from sessions.models import Session
 from sessions.restarting import restart_session
 from sessions.serializers import SessionSerializer
 
-SPOKEN_TO = (
-    "status", "trigger", "attempt", "sandbox_host", "sandbox_url", "harness_token",
-    "harness_session_id", "agent__model",
-)  # fmt: skip
-"""What it takes to reach a session's harness: threads and attachments stay in the database."""
-
 
 class SessionMessage(ApiView):
     """Messages to one session."""
@@ -98,7 +92,7 @@ class SessionPhase(ApiView):
 
 def _find(session_id: str) -> Session:
     with or_not_found(session_id) as found:
-        return Session.objects.select_related("agent").only(*SPOKEN_TO).get(id=found)
+        return conversing.spoken_to().get(id=found)
 
 
 def _answer(ask: Callable[[], Any]) -> Response:

@@ -46,6 +46,14 @@ AT_ONCE_SECONDS: Final = 2.0
 FAREWELL_SECONDS: Final = 10.0
 
 
+def spoken_to() -> SessionQuerySet:
+    """Sessions with what it takes to reach their harnesses, and without what may be megabytes."""
+    return Session.objects.select_related("agent").only(
+        "status", "trigger", "attempt", "sandbox_host", "sandbox_url", "harness_token",
+        "harness_session_id", "agent__model",
+    )  # fmt: skip
+
+
 class NotReady(Exception):
     """The session has no harness that could be spoken to."""
 
@@ -64,6 +72,7 @@ def send_message(session: Session, parts: Sequence[Message]) -> Message:
         raise Conflict("a run takes no messages until it has ended")
     if session.status != Status.READY:
         raise NotReady
+    _touch(session)
     try:
         reply = _ask(session, lambda harness: _turn(session, harness, parts))
     except HarnessFailed as error:
@@ -99,9 +108,8 @@ def save_last_words(host: str) -> None:
 
     What still runs in them is ended. For at most ``FAREWELL_SECONDS`` in all.
     """
-    ready = Session.objects.filter(status=Status.READY, sandbox_host=host)
     deadline = time.monotonic() + FAREWELL_SECONDS
-    for session in ready.select_related("agent"):
+    for session in spoken_to().filter(status=Status.READY, sandbox_host=host):
         if time.monotonic() < deadline:
             _save(session, _last_words)
 
@@ -140,13 +148,14 @@ def _as_it_was(session: Session) -> SessionQuerySet:
 
 
 def _ask(session: Session, call: Callable[[Harness], Coroutine[Any, Any, T]]) -> T:
-    """What the harness answers; meanwhile the session is said to be in use now and then."""
+    """What the harness answers. A long turn is no idleness: it is said to be in use meanwhile."""
     _require_reach(session)
-    _touch(session)
+    _give_connection_back()
     asking = asyncio.run_coroutine_threadsafe(_call(session, call), _loop())
     while not wait([asking], settings.LAP_SESSION_IDLE_SECONDS / 3).done:
         try:
             _touch(session)
+            _give_connection_back()
         except DATABASE_AWAY as error:
             log.warning("session %s: its use could not be noted: %s", session.id, error)
     try:
@@ -162,8 +171,11 @@ async def _call(session: Session, call: Callable[[Harness], Coroutine[Any, Any, 
 
 
 def _touch(session: Session) -> None:
-    """Say that the session is in use, and give the connection back for the wait."""
+    """Say that the session is in use. Reading its thread is not: a page may do so for ever."""
     _as_it_was(session).update(last_seen_at=DatabaseClock())
+
+
+def _give_connection_back() -> None:
     if not connection.in_atomic_block:
         close_old_connections()
 

@@ -102,7 +102,7 @@ def _insert_once(session: Session) -> Session:
 
 
 def _earlier(session: Session) -> Session | None:
-    of_agent = Session.objects.filter(agent=session.agent_id)
+    of_agent = Session.objects.filter(agent=session.agent_id).defer("env_vars", "attachments")
     return of_agent.filter(idempotency_key=session.idempotency_key).first()
 
 

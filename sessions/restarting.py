@@ -27,7 +27,8 @@ def restart_session(session_id: UUID) -> Session:
             Agent.objects.lock(agent_id)
         except Agent.DoesNotExist:
             raise Conflict("its agent was deleted") from None
-        session = Session.objects.select_for_update(no_key=True, of=("self",)).get(id=session_id)
+        sessions = Session.objects.defer("env_vars", "attachments")
+        session = sessions.select_for_update(no_key=True, of=("self",)).get(id=session_id)
         _require_restartable(session)
         _begin_anew(session)
         notify_workers()

@@ -18,6 +18,7 @@ from typing import TypeVar
 from django.conf import settings
 from django.db import connection
 
+from sessions.models import Session
 from sessions.sandboxes.local import LocalBackend
 
 T = TypeVar("T")
@@ -83,6 +84,22 @@ class Workers:
             "LAP_BRINGUP_BACKOFF_SECONDS": "0.1",
             "LAP_CLOCK_OFFSET_SECONDS": repr(settings.LAP_CLOCK_OFFSET_SECONDS),
         }
+
+
+def sandboxes_of(workers: Workers) -> list[str]:
+    """The names of the sandboxes that there are."""
+    return [box.name for box in asyncio.run(LocalBackend(workers.sandboxes).list())]
+
+
+def reload(session: Session) -> Session:
+    """The same object with what the database holds now."""
+    session.refresh_from_db()
+    return session
+
+
+def is_somebody_waiting() -> bool:
+    """Whether any connection waits for a lock."""
+    return bool(_sql("SELECT count(*) FROM pg_locks WHERE NOT granted")[0][0])
 
 
 def database_url() -> str:

@@ -8,7 +8,6 @@ from tests.api import AGENTS, SESSIONS
 from tests.contract.world import THREAD
 
 AGENT = f"{AGENTS}/{{agent}}"
-UNKNOWN_AGENT = f"{AGENTS}/{{nobody}}"
 KIBIBYTE = 1024
 BODY_LIMIT = 256 * KIBIBYTE
 ATTACHMENTS_BODY_LIMIT = 28 * KIBIBYTE * KIBIBYTE

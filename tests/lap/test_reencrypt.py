@@ -18,7 +18,7 @@ from lap.core import rotation
 from lap.core.secrets import Undecryptable
 from sessions.models import Session
 from tests.conftest import MakeAgent
-from tests.processes import Workers, wait_for
+from tests.processes import Workers, is_somebody_waiting, wait_for
 
 OLD, NEW, LOST = (Fernet.generate_key().decode() for _ in range(3))
 COLUMNS = ("env_vars", "attachments", "harness_token")
@@ -171,7 +171,7 @@ def test_an_edit_during_the_run_is_not_lost(
         edit_agent(agent.id, {"env_vars": {"A": "edited"}}, "test")
         settings.LAP_ENCRYPTION_KEYS = [NEW, OLD]
         rotating.start()
-        wait_for(_is_somebody_waiting)
+        wait_for(is_somebody_waiting)
     rotating.join(timeout=30)
     settings.LAP_ENCRYPTION_KEYS = [NEW]
     assert Agent.objects.get(id=agent.id).env_vars == {"A": "edited"}
@@ -190,7 +190,7 @@ def test_a_deadlock_is_only_a_delay(settings: Settings, make_agent: MakeAgent) -
     with transaction.atomic():
         Agent.objects.lock(agents[1].id)
         rotating.start()
-        wait_for(_is_somebody_waiting)
+        wait_for(is_somebody_waiting)
         Agent.objects.lock(agents[0].id)
     rotating.join(timeout=30)
     settings.LAP_ENCRYPTION_KEYS = [NEW]
@@ -202,12 +202,6 @@ def test_a_deadlock_is_only_a_delay(settings: Settings, make_agent: MakeAgent) -
 def _run_and_close() -> None:
     run()
     connections.close_all()
-
-
-def _is_somebody_waiting() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        return bool(cursor.fetchone()[0])
 
 
 def test_a_worker_without_the_key_refuses_to_start(

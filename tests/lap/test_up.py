@@ -16,6 +16,7 @@ import httpx
 import psutil
 import pytest
 
+from tests.live import free_port
 from tests.processes import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -94,12 +95,6 @@ def up() -> Iterator[Up]:
         yield started
         started.end()
         wait_for(lambda: not started.family())
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_a_fresh_start_serves_and_one_signal_ends_it(up: Up) -> None:

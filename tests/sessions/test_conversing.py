@@ -247,6 +247,15 @@ def test_messages_are_the_harness_s_while_it_lives(
     assert api.get(path(ready, "messages")).status == 502
 
 
+def test_reading_is_no_use(api: Api, ready: Session) -> None:
+    assert api.get(path(ready, "messages")).status == 200
+    ready.refresh_from_db()
+    assert ready.last_seen_at is None
+    assert api.post(path(ready, "message"), TEXT).status == 200
+    ready.refresh_from_db()
+    assert ready.last_seen_at is not None
+
+
 def test_abort(api: Api, ready: Session, harness: FakeHarness) -> None:
     answered = api.post(path(ready, "abort"))
     assert (answered.status, answered.body) == (200, {"ok": True})

@@ -13,7 +13,7 @@ from sessions.models import Session
 from sessions.sandboxes.local import LocalBackend
 from tests.api import SESSIONS, Answer, Api
 from tests.conftest import MakeAgent
-from tests.processes import Sink, Workers, wait_for
+from tests.processes import Sink, Workers, reload, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -86,8 +86,3 @@ def test_the_platform_s_end_keeps_what_was_said(
 
 def texts(session: Session) -> list[Any]:
     return [part["text"] for message in session.thread for part in message["parts"]]
-
-
-def reload(session: Session) -> Session:
-    session.refresh_from_db()
-    return session

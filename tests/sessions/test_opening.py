@@ -17,7 +17,7 @@ from sessions.models import Session
 from sessions.opening import open_session, run_now
 from tests.api import AGENTS, NOBODY, Api
 from tests.conftest import MakeAgent
-from tests.processes import wait_for
+from tests.processes import is_somebody_waiting, wait_for
 
 KEY = {"Idempotency_Key": "order-17"}
 
@@ -212,9 +212,3 @@ def test_a_manual_run_waits_for_the_tick_and_sees_its_run(agent: Agent) -> None:
         Session.objects.create(agent=agent, trigger="cron", scheduled_for="2026-03-01T09:00:00Z")
     waiting.join()
     assert isinstance(results[0], Conflict)
-
-
-def is_somebody_waiting() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        return bool(cursor.fetchone()[0])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from django.db import connection, connections, transaction
+from django.db import connections, transaction
 
 from agents.editing import delete_agent
 from lap.core import clock
@@ -20,7 +20,7 @@ from sessions.models import Session, Worker
 from sessions.reconcile import stop_deleted, stop_stranded
 from sessions.sandboxes.local import LocalBackend
 from tests.conftest import MakeAgent
-from tests.processes import wait_for
+from tests.processes import is_somebody_waiting, wait_for
 
 
 @pytest.mark.django_db(transaction=True)
@@ -42,12 +42,6 @@ def test_a_stop_that_waited_does_not_undo_the_end(make_agent: MakeAgent) -> None
 def sweep_and_close() -> None:
     stop_deleted()
     connections.close_all()
-
-
-def is_somebody_waiting() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        return bool(cursor.fetchone()[0])
 
 
 LEASE = timedelta(seconds=30)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -18,11 +17,18 @@ from sessions.models import Session
 from sessions.querysets import FINAL
 from sessions.reconcile import wipe_secrets
 from sessions.restarting import restart_session
-from sessions.sandboxes.local import LocalBackend
 from sessions.stopping import stop_session
 from tests.api import SESSIONS, Api
 from tests.conftest import MakeAgent
-from tests.processes import Sink, Workers, held_backends, held_writes, wait_for
+from tests.processes import (
+    Sink,
+    Workers,
+    held_backends,
+    held_writes,
+    reload,
+    sandboxes_of,
+    wait_for,
+)
 
 ENDED = {"status": "dead", "failure_reason": "stopped", "stopped_at": "2026-03-01T09:00:00Z"}
 THREAD = [
@@ -254,12 +260,3 @@ def talk(session: Session, script: str) -> str:
     assert answer.status == 200, answer
     text: str = answer.body["parts"][0]["text"]
     return text
-
-
-def reload(session: Session) -> Session:
-    session.refresh_from_db()
-    return session
-
-
-def sandboxes_of(workers: Workers) -> list[str]:
-    return [box.name for box in asyncio.run(LocalBackend(workers.sandboxes).list())]

@@ -18,7 +18,7 @@ from sessions.models import Session, Worker
 from sessions.querysets import FINAL
 from sessions.sandboxes.local import LocalBackend
 from tests.conftest import MakeAgent
-from tests.processes import Sink, Workers, wait_for
+from tests.processes import Sink, Workers, reload, sandboxes_of, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -219,11 +219,6 @@ def stop(session: Session) -> None:
     notify_workers()
 
 
-def reload(session: Session) -> Session:
-    session.refresh_from_db()
-    return session
-
-
 def wait_for_end(sessions: Iterable[Session]) -> None:
     waiting = list(sessions)
     wait_for(lambda: all(reload(session).status in FINAL for session in waiting), seconds=90)
@@ -231,10 +226,6 @@ def wait_for_end(sessions: Iterable[Session]) -> None:
 
 def backend_of(workers: Workers) -> LocalBackend:
     return LocalBackend(workers.sandboxes)
-
-
-def sandboxes_of(workers: Workers) -> list[str]:
-    return [sandbox.name for sandbox in asyncio.run(backend_of(workers).list())]
 
 
 def left_behind() -> list[psutil.Process]:
