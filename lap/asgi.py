@@ -7,6 +7,7 @@ from django.core.asgi import get_asgi_application
 from django.db import DatabaseError, connections
 
 from lap.body_guard import BodyGuard
+from lap.static_files import with_static_files
 
 
 def _require_keys() -> None:
@@ -29,7 +30,7 @@ def _require_keys() -> None:
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lap.settings")
 os.environ.setdefault("LAP_DATABASE_POOL_LIMIT", "10")
 application = BodyGuard(
-    get_asgi_application(),
+    with_static_files(get_asgi_application()),
     limit=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
     seconds=settings.LAP_BODY_TIMEOUT_SECONDS,
 )

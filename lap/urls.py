@@ -1,12 +1,14 @@
 """Every address of the web process."""
 
 from django.contrib import admin
+from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import RedirectView
 
 from agents.api import AgentDetail, AgentList
 from lap.api_docs import ApiPage, ApiSchema
 from lap.core.api.views import unknown_route
+from lap.web.login import Login, admin_login
 from scheduler.api import CronPreview, FireList, RunNow
 from sessions.api import SessionDetail, SessionList, SessionOpening, SessionStop
 from sessions.conversations_api import (
@@ -47,8 +49,14 @@ api = [
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include((api, "api"))),
     re_path(r"^api(?:/|$)", unknown_route),
+    path("admin/login/", admin_login),
     path("admin/", admin.site.urls),
-    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("login/", Login.as_view(), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("", RedirectView.as_view(pattern_name="agents"), name="home"),
+    path("", include("agents.urls")),
+    path("", include("sessions.urls")),
+    path("", include("scheduler.urls")),
 ]
 
 handler400 = "lap.error_pages.bad_request"

@@ -6,16 +6,26 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.widgets import AdminSplitDateTime
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from lap.access.models import ApiKey, ApiKeyQuerySet
-from lap.core.admin import STYLES, badge, time_column
+from lap.core.admin import LapAdmin, badge, time_column
 
 _SHOWN: list[Any] = [
     "name", "prefix", "scope", "shown_state", "created", "created_by", "last_used", "expires",
 ]  # fmt: skip
 _BADGES = {"active": "good", "expired": "warn", "revoked": "bad"}
+
+
+class ExpiryInput(AdminSplitDateTime):
+    """Date and time, each with a label of its own: the one beside them names only the first."""
+
+    def __init__(self, attrs: dict[str, Any] | None = None) -> None:
+        super().__init__(attrs)
+        for part, label in zip(self.widgets, ("Expiry date", "Expiry time"), strict=True):
+            part.attrs["aria-label"] = label
 
 
 class NewKeyForm(forms.ModelForm[ApiKey]):
@@ -24,6 +34,7 @@ class NewKeyForm(forms.ModelForm[ApiKey]):
     class Meta:
         model = ApiKey
         fields = ["name", "scope", "expires_at"]
+        widgets = {"expires_at": ExpiryInput}
         help_texts = {
             "name": "Who it is for. What it does is recorded as “key …” with this name.",
             "expires_at": "In UTC. Empty: good until it is revoked.",
@@ -42,12 +53,11 @@ class RevokeForm(forms.ModelForm[ApiKey]):
         fields: list[str] = []
 
 
-class ApiKeyAdmin(admin.ModelAdmin[ApiKey]):
+class ApiKeyAdmin(LapAdmin[ApiKey]):
     """Named keys. Rows stay, so that the names in histories can be looked up."""
 
     list_display = _SHOWN
     list_filter = ["scope"]
-    list_per_page = 50
     search_fields = ["name", "prefix"]
     actions = ["revoke"]
 
@@ -55,9 +65,6 @@ class ApiKeyAdmin(admin.ModelAdmin[ApiKey]):
     expires = time_column("expires_at")
     last_used = time_column("last_used_at", "last used")
     revoked = time_column("revoked_at")
-
-    class Media:
-        css = STYLES
 
     def get_queryset(self, request: HttpRequest) -> ApiKeyQuerySet:
         return ApiKey.objects.with_state().defer("hashed_key")

@@ -43,6 +43,13 @@ def take(key: str, rate: Rate) -> float | None:
         return _seconds(cursor.fetchone())
 
 
+def give_back(key: str, rate: Rate) -> None:
+    """Take back one charge of ``key``, for a request that turned out not to count."""
+    values: dict[str, Any] = {"key": key, "interval": rate.interval}
+    with connection.cursor() as cursor:
+        cursor.execute(_GIVE_BACK, values)
+
+
 def _seconds(row: tuple[Any, ...] | None) -> float:
     """The wait that was read; none is left when the row was swept meanwhile."""
     return max(0.0, float(row[0])) if row else 0.0
@@ -68,6 +75,9 @@ WITH taken AS (
     DELETE FROM access_rateuse WHERE key IN (SELECT key FROM past)
 )
 SELECT 1 FROM taken
+"""
+_GIVE_BACK = """
+UPDATE access_rateuse SET allowed_at = allowed_at - %(interval)s WHERE key = %(key)s
 """
 _WAIT = """
 SELECT extract(epoch FROM allowed_at - clock_timestamp() - %(tolerance)s)

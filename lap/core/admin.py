@@ -3,33 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.core.paginator import Paginator
 from django.db import models
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-NOTHING = "—"
-STYLES = {"all": ["lap/admin.css"]}
+from lap.core.words import NOTHING
+
+ROWS_COUNTED = 2000
+ACTION_LIMIT = 1000
+"""How many rows one action takes: each has a transaction of its own, all share a request."""
+
 Row = TypeVar("Row", bound=models.Model)
 
 admin.site.site_header = admin.site.site_title = "LAP"
 admin.site.index_title = "Agents on a schedule"
+admin.site.enable_nav_sidebar = False  # its third of a screen belongs to the tables
 
 
-class ReadOnlyAdmin(admin.ModelAdmin[Row]):
-    """Rows that may be looked at and not touched; ``view`` is the only permission that counts."""
+class AtLeast(int):
+    """A count that was given up at this number: shown as ``2,000+``."""
 
-    actions = None
+    def __str__(self) -> str:
+        return f"{int(self):,}+"
+
+
+class CappedPaginator(Paginator[Row]):
+    """Counts and pages through the first rows only, so that no list costs more for being long.
+
+    Filters and search lead to the rows behind them.
+    """
+
+    @cached_property
+    def count(self) -> int:
+        rows = self.object_list
+        assert isinstance(rows, models.QuerySet)
+        counted = rows.order_by().values("pk")[: ROWS_COUNTED + 1].count()
+        return counted if counted <= ROWS_COUNTED else AtLeast(ROWS_COUNTED)
+
+
+class LapAdmin(admin.ModelAdmin[Row]):
+    """Lists of any length: nothing about them is counted in full."""
+
     list_per_page = 50
+    paginator = CappedPaginator
+    show_facets = admin.ShowFacets.NEVER
     show_full_result_count = False
 
-    class Media:
-        css = STYLES
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """No filter takes a NUL: PostgreSQL cannot compare one with anything."""
+        return "\0" not in value and super().lookup_allowed(lookup, value, request)
+
+    def selected(self, request: HttpRequest, queryset: models.QuerySet[Row]) -> list[Row]:
+        """The rows an action is asked to act on; none, and a message, if they are too many."""
+        rows = list(queryset[: ACTION_LIMIT + 1])
+        if len(rows) <= ACTION_LIMIT:
+            return rows
+        sentence = f"Nothing was done: select at most {ACTION_LIMIT:,} rows at once."
+        self.message_user(request, sentence, messages.ERROR)
+        return []
+
+
+class ReadOnlyAdmin(LapAdmin[Row]):
+    """Rows that may be looked at and not touched; ``view`` is the only permission that counts."""
+
+    actions: Any = None
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -68,20 +113,6 @@ def utc(at: datetime | None) -> str:
         return NOTHING
     seconds = ":%S" if at.second or at.microsecond else ""
     return at.astimezone(UTC).strftime(f"%Y-%m-%d %H:%M{seconds} UTC")
-
-
-def span(length: timedelta | None) -> str:
-    """A length of time for people: ``0.42 s``, ``12 s``, ``3 min 5 s``, ``2 h 5 min``."""
-    if length is None:
-        return NOTHING
-    seconds = length.total_seconds()
-    if seconds < 10:
-        return f"{seconds:.2f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, rest_minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {rest_minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def time_column(name: str, label: str = "") -> Callable[[Any, Any], str]:

@@ -8,8 +8,10 @@ from scheduler.cron.describe import describe
 from scheduler.cron.errors import CronError
 from scheduler.cron.expression import Schedule, parse
 from scheduler.cron.fires import next_fires
+from scheduler.cron.headline import headline
 from scheduler.cron.preview import Preview, preview
 from scheduler.cron.zones import Zone, utc_offset, zones
+from scheduler.cron.zones import load as load_zone
 
 __all__ = [
     "CronError",
@@ -17,6 +19,8 @@ __all__ = [
     "Schedule",
     "Zone",
     "describe",
+    "headline",
+    "load_zone",
     "next_fires",
     "parse",
     "preview",

@@ -48,12 +48,18 @@ def run(temporary: Path, test: str, *options: str, **environment: str) -> subpro
     """Start pytest on a file that holds one of the tests above."""
     lines = TESTS[test].split("\n")
     (temporary.parent / "test_it.py").write_text("\n".join(line[8:] or line for line in lines))
-    plugins = ["-p", "tests.plugin", "-p", "no:django", "-p", "no:cacheprovider"]
+    plugins = ["-p", "tests.plugin", "-p", "no:cacheprovider"]
     inherited = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "LAP_DATA_DIR")}
     return subprocess.Popen(
         [sys.executable, "-m", "pytest", "-c", os.devnull, *plugins, *options, "-s", "test_it.py"],
         cwd=temporary.parent,
-        env={**inherited, "TMPDIR": str(temporary), "PYTHONPATH": str(ROOT), **environment},
+        env={
+            **inherited,
+            "TMPDIR": str(temporary),
+            "PYTHONPATH": str(ROOT),
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # installed plugins take seconds to import
+            **environment,
+        },
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -45,20 +45,13 @@ class Cursor:
 
     @classmethod
     def parse(cls, text: str, parse_id: Callable[[str], Any]) -> Cursor:
-        """Raises ValidationError for anything that no page handed out."""
-        try:
-            padded = text.encode() + b"=" * (-len(text) % 4)
-            at, _, id_ = urlsafe_b64decode(padded).decode("ascii").partition(" ")
-            cursor = cls(datetime.fromisoformat(at), parse_id(id_))
-        except ValueError:
-            raise _not_a_cursor() from None
+        """Raises ValueError for anything that no page handed out."""
+        padded = text.encode() + b"=" * (-len(text) % 4)
+        at, _, id_ = urlsafe_b64decode(padded).decode("ascii").partition(" ")
+        cursor = cls(datetime.fromisoformat(at), parse_id(id_))
         if str(cursor) != text or cursor.at.utcoffset() != timedelta(0):
-            raise _not_a_cursor()
+            raise ValueError(text)
         return cursor
-
-
-def _not_a_cursor() -> ValidationError:
-    return ValidationError({"before": "is not a cursor from the Link header of this list"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +62,29 @@ class Keyset:
     parse_id: Callable[[str], Any]
 
     def page(self, rows: QuerySet[M], request: Request) -> tuple[list[M], dict[str, str]]:
-        """One page, and its ``Link`` header when there are more. Rides on an index of both."""
-        limit = limit_of(request)
-        rows = self._before(rows, request.query_params.get("before"))
-        found = list(rows.order_by(f"-{self.time}", "-id")[: limit + 1])
-        page = found[:limit]
-        if len(found) == len(page):
+        """One page, and its ``Link`` header when there are more."""
+        before = request.query_params.get("before", "")
+        try:
+            page, last = self.read(rows, before, limit_of(request))
+        except ValueError:
+            wrong = {"before": "is not a cursor from the Link header of this list"}
+            raise ValidationError(wrong) from None
+        if not last:
             return page, {}
-        last = Cursor(getattr(page[-1], self.time), page[-1].pk)
         return page, {"Link": f'<{_address(request, before=str(last))}>; rel="next"'}
 
-    def _before(self, rows: QuerySet[M], text: str | None) -> QuerySet[M]:
+    def read(self, rows: QuerySet[M], before: str, limit: int) -> tuple[list[M], Cursor | None]:
+        """The rows behind a cursor, and where the next page begins when there are more.
+
+        Rides on an index of both columns. Raises ValueError for a cursor that no page handed out.
+        """
+        found = list(self._before(rows, before).order_by(f"-{self.time}", "-id")[: limit + 1])
+        page = found[:limit]
+        if len(found) == len(page):
+            return page, None
+        return page, Cursor(getattr(page[-1], self.time), page[-1].pk)
+
+    def _before(self, rows: QuerySet[M], text: str) -> QuerySet[M]:
         if not text:
             return rows
         cursor = Cursor.parse(text, self.parse_id)

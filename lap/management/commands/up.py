@@ -50,7 +50,7 @@ class Command(BaseCommand):
         self.stdout.write("Everything has ended.")
 
     def _welcome(self, password: str | None) -> None:
-        self.stdout.write(f"LAP {settings.LAP_VERSION}: {settings.LAP_PUBLIC_URL}/admin/")
+        self.stdout.write(f"LAP {settings.LAP_VERSION}: {settings.LAP_PUBLIC_URL}/")
         if password:
             self.stdout.write(
                 f"Log in as {first_run.ADMIN} with the password {password} (shown only now)."
