@@ -2,58 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db import connection
-from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 
-from agents.admin_columns import (
-    UNLINKED_COLUMNS,
-    AgentColumns,
-    AgentFilter,
-    HasSchedule,
-    agent_link,
-)
+from agents.admin_actions import ScheduleActions
+from agents.admin_columns import NAMED, AgentColumns, HasSchedule
+from agents.admin_rows import AgentFilter, AgentRowsAdmin
 from agents.editing import create_agent, delete_agent, edit_agent
 from agents.forms import AgentForm
+from agents.listing import search_agents
 from agents.models import Agent, ScheduleChange
 from agents.querysets import AgentQuerySet
-from lap.core.admin import NOTHING, STYLES, ReadOnlyAdmin, time_column
-from lap.core.clock import DatabaseClock
+from agents.schedule_state import schedule_words
+from lap.core import clock
+from lap.core.admin import time_column
+from lap.core.words import NOTHING
+from lap.web.views import actor
 
-_FAILURES_SHOWN = 10
 
-
-class AgentAdmin(AgentColumns, admin.ModelAdmin[Agent]):
+class AgentAdmin(AgentColumns, ScheduleActions):
     """Agents, written through ``agents.editing`` only: no other line here saves a row."""
 
     form = AgentForm
     list_display = ["title", "harness_id", "schedule", "state", "last_run", "next_run"]
     list_filter = ["cron_enabled", HasSchedule, "harness_id"]
-    list_per_page = 50
-    search_fields = ["name", "id"]
-    search_help_text = "Part of the name or of the id"
-    show_full_result_count = False
-    actions = ["enable", "disable", "clear_schedule"]
+    search_fields = ["name"]
+    search_help_text = "Part of the name, harness or id"
     readonly_fields = [
-        "words", "state", "last_run", "next_run", "disabled_reason", "blocked_reason",
+        "preview", "state", "last_run", "next_run", "disabled_reason", "blocked_reason",
         "id", "version", "created", "created_by", "updated",
     ]  # fmt: skip
     fieldsets = [
-        (None, {"fields": ["name", "model", "prompt", "harness_id", "seen_version"]}),
+        (None, {"fields": ["name", "model", "prompt", "harness_id", "seen"]}),
         (
             "Schedule",
             {
                 "fields": [
-                    "cron_schedule", "cron_timezone", "cron_enabled", "cron_prompt",
+                    "cron_schedule", "cron_timezone", "cron_enabled", "preview", "state",
+                    "last_run", "next_run", "disabled_reason", "blocked_reason", "cron_prompt",
                     "cron_overlap_policy", "cron_catchup_policy", "cron_catchup_window_seconds",
-                    "cron_run_timeout_seconds", "words", "state", "last_run", "next_run",
-                    "disabled_reason", "blocked_reason",
+                    "cron_run_timeout_seconds",
                 ]
             },
         ),
@@ -74,21 +71,34 @@ class AgentAdmin(AgentColumns, admin.ModelAdmin[Agent]):
         ("About", {"fields": ["id", "version", "created", "created_by", "updated"]}),
     ]  # fmt: skip
 
-    class Media:
-        css = STYLES
+    def get_fieldsets(self, request: HttpRequest, obj: Agent | None = None) -> Any:
+        """Who may only look is shown what the agent's page shows: secrets by name."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or self.has_change_permission(request, obj):
+            return fieldsets
+        return [(title, {**options, "fields": _named(options)}) for title, options in fieldsets]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Agent], search_term: str
+    ) -> tuple[QuerySet[Agent], bool]:
+        text = search_term.strip()
+        return queryset.filter(pk__in=search_agents(text).values("pk")) if text else queryset, False
+
+    def view_on_site(self, obj: Agent) -> str:
+        return reverse("agent", args=[obj.pk])
 
     def get_queryset(self, request: HttpRequest) -> AgentQuerySet:
         """Living agents as a list shows them: without their secrets, texts and files."""
         shown = {"id", "name", "harness_id", "created_at", "deleted_at", "version"}
         names = [field.name for field in Agent._meta.concrete_fields]
         unread = [n for n in names if n not in shown and not n.startswith("cron_")]
-        return _looked_at(Agent.objects.alive()).defer("cron_prompt", *unread)
+        return Agent.objects.alive().looked_at(clock.now()).defer("cron_prompt", *unread)
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> Agent | None:
         """The whole agent, locked while it is written: what was judged is what is saved."""
-        agents = _looked_at(Agent.objects.alive())
+        agents = Agent.objects.alive().looked_at(clock.now())
         if request.method == "POST" and connection.in_atomic_block:
             agents = agents.select_for_update(no_key=True, of=("self",))
         with suppress(Agent.DoesNotExist, ValidationError):
@@ -116,89 +126,50 @@ class AgentAdmin(AgentColumns, admin.ModelAdmin[Agent]):
         names = [str(agent) for agent in objs]
         return names, {"agents": len(names)}, set(), []
 
-    @admin.action(description="Enable the schedule of selected agents", permissions=["change"])
-    def enable(self, request: HttpRequest, queryset: QuerySet[Agent]) -> None:
-        self._edit_each(request, queryset, {"cron_enabled": True}, "Enabled")
+    @admin.display(description="preview")
+    def preview(self, agent: Agent) -> str:
+        """The schedule in words; for who may edit it, the live preview that the pages have.
 
-    @admin.action(description="Disable the schedule of selected agents", permissions=["change"])
-    def disable(self, request: HttpRequest, queryset: QuerySet[Agent]) -> None:
-        self._edit_each(request, queryset, {"cron_enabled": False}, "Disabled")
-
-    @admin.action(description="Clear the schedule of selected agents", permissions=["change"])
-    def clear_schedule(self, request: HttpRequest, queryset: QuerySet[Agent]) -> None:
-        self._edit_each(request, queryset, {"cron_schedule": None}, "Cleared")
-
-    def _edit_each(
-        self, request: HttpRequest, queryset: QuerySet[Agent], fields: dict[str, Any], done: str
-    ) -> None:
-        """Each agent by itself: what one of them refuses keeps no other from changing."""
-        agents = list(queryset)
-        failures = list(self._failures(request, agents, fields, done))
-        if changed := len(agents) - len(failures):
-            noun = "schedule" if changed == 1 else "schedules"
-            self.message_user(request, f"{done} {changed} {noun}.", messages.SUCCESS)
-        for sentence in _shortened(failures):
-            self.message_user(request, sentence, messages.ERROR)
-
-    def _failures(
-        self, request: HttpRequest, agents: Iterable[Agent], fields: dict[str, Any], done: str
-    ) -> Iterator[str]:
-        for agent in agents:
-            try:
-                edited = edit_agent(agent.pk, fields, actor(request))
-            except ValidationError as error:
-                yield f"“{agent}”: {'; '.join(error.messages)}"
-            except Agent.DoesNotExist:
-                yield f"“{agent}”: it was deleted meanwhile"
-            else:
-                self.log_change(request, edited, f"{done} the schedule.")
+        The page's template brings htmx along.
+        """
+        is_new = agent._state.adding
+        address = reverse("schedule-preview", query=None if is_new else {"agent": agent.pk})
+        return format_html(_PREVIEW, address, schedule_words(agent))
 
 
-def actor(request: HttpRequest) -> str:
-    """Who is written down as the author of a change."""
-    return request.user.get_username()
+def _named(options: Any) -> list[str]:
+    return [NAMED.get(name, name) for name in options["fields"]]
 
 
-def _shortened(sentences: list[str]) -> list[str]:
-    more = len(sentences) - _FAILURES_SHOWN
-    return [*sentences[:_FAILURES_SHOWN], *([f"… and {more} more."] if more > 0 else [])]
+_PREVIEW = (
+    '<div class="lap-preview" aria-live="polite" hx-get="{}" hx-sync="this:replace"'
+    ' hx-trigger="load, input delay:300ms from:#id_cron_schedule,'
+    ' input delay:300ms from:#id_cron_timezone, change from:#id_cron_enabled"'
+    ' hx-include="#id_cron_schedule, #id_cron_timezone, #id_cron_enabled">{}</div>'
+)
 
 
-def _looked_at(agents: AgentQuerySet) -> AgentQuerySet:
-    """Agents with what only the database's clock can tell: who is due, who stepped aside."""
-    is_due = Q(cron_next_fire_at__lte=DatabaseClock())
-    is_blocked = Q(cron_blocked_until__gt=DatabaseClock())
-    return agents.annotate(is_due=_true(is_due), is_blocked=_true(is_blocked))
-
-
-def _true(condition: Q) -> ExpressionWrapper[Any]:
-    return ExpressionWrapper(condition, output_field=BooleanField())
-
-
-class ScheduleChangeAdmin(ReadOnlyAdmin[ScheduleChange]):
+class ScheduleChangeAdmin(AgentRowsAdmin[ScheduleChange]):
     """What every edit did to a schedule."""
 
     list_display = ["changed", "agent_name", "actor", "what", "next_fire"]
     list_display_links = ["changed"]
     list_filter = [AgentFilter, "changed_at"]
-    search_fields = ["agent__name", "agent__id", "actor"]
     ordering = ["-id"]
     fields = [
         "changed", "agent_name", "actor", "what", "reason", "was_next", "next_fire", "unsettled",
         "policies_before", "policies_after",
     ]  # fmt: skip
 
+    search_help_text = f"{AgentRowsAdmin.search_help_text}; or the whole name of the actor"
+
     changed = time_column("changed_at", "changed")
     was_next = time_column("next_fire_before", "next run before")
     next_fire = time_column("next_fire_after", "next run after")
     unsettled = time_column("unsettled_from", "unsettled from")
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[ScheduleChange]:
-        return super().get_queryset(request).select_related("agent").defer(*UNLINKED_COLUMNS)
-
-    @admin.display(description="agent", ordering="agent__name")
-    def agent_name(self, change: ScheduleChange) -> str:
-        return agent_link(change)
+    def found(self, text: str) -> Q:
+        return super().found(text) | Q(actor=text)
 
     @admin.display(description="change")
     def what(self, change: ScheduleChange) -> str:

@@ -1,29 +1,21 @@
-"""How the admin shows agents: their columns, links to them, filters by them."""
+"""How the admin shows agents: their columns, and a filter of them."""
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from django.contrib import admin
-from django.contrib.admin.options import IncorrectLookupParameters
-from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
+from agents.facts import names, paths
 from agents.models import Agent
-from lap.core.admin import NOTHING, badge, row_link, time_column, utc
-from scheduler.cron import CronError, describe
-
-UNLINKED_COLUMNS = tuple(
-    f"agent__{field.name}"
-    for field in Agent._meta.concrete_fields
-    if field.name not in {"id", "name", "deleted_at"}
-)
-"""What a list that only links to its agents need not read, secrets above all."""
+from agents.schedule_state import schedule_words
+from lap.core.admin import badge, time_column, utc
+from lap.core.words import NOTHING
 
 
 class HasSchedule(admin.SimpleListFilter):
@@ -41,44 +33,13 @@ class HasSchedule(admin.SimpleListFilter):
         return queryset.filter(cron_schedule__isnull=self.value() == "no")
 
 
-class AgentFilter(admin.SimpleListFilter):
-    """Rows of the one agent that a link names; not a list of all agents to choose from."""
-
-    title = "agent"
-    parameter_name = "agent__id__exact"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        asked = request.GET.get(self.parameter_name)
-        with suppress(Agent.DoesNotExist, ValidationError):
-            return [(asked, str(Agent.objects.only("name").get(pk=asked)))] if asked else []
-        return []
-
-    def has_output(self) -> bool:
-        return self.value() is not None
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:
-        if not self.value():
-            return queryset
-        try:
-            return queryset.filter(agent=self.value())
-        except ValidationError as error:
-            raise IncorrectLookupParameters(error) from None
-
-
-def schedule_words(agent: Agent) -> str:
-    """The schedule as a sentence that ends with its zone, or why there is none."""
-    if not agent.cron_schedule:
-        return NOTHING
-    with suppress(CronError):
-        return describe(agent.cron_schedule, agent.cron_timezone)
-    return f"not valid: {agent.cron_schedule} ({agent.cron_timezone})"
-
-
-def agent_link(row: Any) -> str:
-    """A link to the agent of a session, fire or change; a deleted one has no page any more."""
-    if row.agent.deleted_at:
-        return f"{row.agent} (deleted)"
-    return row_link("agents_agent", row.agent_id, row.agent)
+NAMED: Final = {
+    "tools": "tool_names",
+    "mcp_servers": "server_names",
+    "attached_skill_ids": "skill_names",
+    "sandbox_files": "file_paths",
+}
+"""Columns that may hold secrets, and what shows of each the names only."""
 
 
 class AgentColumns:
@@ -112,10 +73,6 @@ class AgentColumns:
         since = "due since " if getattr(agent, "is_due", False) else ""
         return since + utc(agent.cron_next_fire_at)
 
-    @admin.display(description="in words")
-    def words(self, agent: Agent) -> str:
-        return schedule_words(agent)
-
     @admin.display(description="disabled because")
     def disabled_reason(self, agent: Agent) -> str:
         return agent.cron_disabled_reason or NOTHING
@@ -125,6 +82,22 @@ class AgentColumns:
         if not agent.cron_blocked_until:
             return NOTHING
         return f"{agent.cron_blocked_reason} (until {utc(agent.cron_blocked_until)})"
+
+    @admin.display(description="tools")
+    def tool_names(self, agent: Agent) -> str:
+        return names(agent.tools) or NOTHING
+
+    @admin.display(description="MCP servers")
+    def server_names(self, agent: Agent) -> str:
+        return names(agent.mcp_servers) or NOTHING
+
+    @admin.display(description="attached skill ids")
+    def skill_names(self, agent: Agent) -> str:
+        return names(agent.attached_skill_ids) or NOTHING
+
+    @admin.display(description="sandbox files")
+    def file_paths(self, agent: Agent) -> str:
+        return paths(agent.sandbox_files) or NOTHING
 
     last_run = time_column("cron_last_fired_at", "last run")
     created = time_column("created_at")

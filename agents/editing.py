@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from copy import copy
 from datetime import datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from agents.models import SCHEDULE_COLUMNS, Agent, ScheduleChange
-from agents.validation import merge_variables
+from agents.validation import merge_variables, validate_pair
 from lap.core import clock
 from lap.core.errors import StaleVersion
 from lap.core.notify import notify_workers
@@ -21,10 +21,13 @@ EDITABLE = frozenset(field.name for field in Agent._meta.concrete_fields if fiel
 """The columns that a user may write; all others are the server's."""
 
 
-def create_agent(fields: Mapping[str, Any], actor: str) -> Agent:
-    """Create an agent, its schedule counted from now. Raises ValidationError."""
+def create_agent(fields: Mapping[str, Any], actor: str, agent_id: UUID | None = None) -> Agent:
+    """Create an agent, its schedule counted from now.
+
+    Raises ValidationError, and IntegrityError where ``agent_id`` is the id of another one.
+    """
     with claim_transaction():
-        agent = Agent(created_by=actor)
+        agent = Agent(id=agent_id or uuid4(), created_by=actor)
         _assign(agent, fields)
         agent.full_clean(validate_unique=False, validate_constraints=False)
         now = clock.now()
@@ -97,11 +100,25 @@ def _apply(agent: Agent, before: Agent, actor: str) -> None:
     """
     if _is_rescheduled(before, agent) or agent.cron_enabled:
         agent.cron_disabled_reason = ""
-    agent.full_clean(validate_unique=False, validate_constraints=False)
+    _judge(agent, before)
     now = clock.now()
-    if _is_rescheduled(before, agent) or agent.cron_next_fire_at is None:
+    is_lost = agent.cron_next_fire_at is None and _is_resumed(before, agent)
+    if is_lost or _is_rescheduled(before, agent):
         _reschedule(agent, now)
     _save(agent, before, now, actor)
+
+
+def _judge(agent: Agent, before: Agent) -> None:
+    """Refuse what the edit changes to something bad. Raises ValidationError.
+
+    What it leaves alone may have been stored under older rules, and must not keep anybody from
+    switching the agent's schedule off, nor from deleting it. The pair is judged as a whole
+    whenever a part of it changes or it is switched on, but not when it is cleared.
+    """
+    is_set = _is_rescheduled(before, agent) or _is_resumed(before, agent)
+    if _changed(before, agent, ["cron_timezone"]) or (is_set and agent.cron_schedule is not None):
+        validate_pair(agent.cron_schedule, agent.cron_timezone)
+    agent.clean_fields(exclude=set(COLUMNS).difference(_changed(before, agent, EDITABLE)))
 
 
 def _reschedule(agent: Agent, now: datetime) -> None:
@@ -153,6 +170,10 @@ def _policies(agent: Agent) -> dict[str, Any]:
 
 def _is_rescheduled(before: Agent, after: Agent) -> bool:
     return bool(_changed(before, after, ("cron_schedule", "cron_timezone")))
+
+
+def _is_resumed(before: Agent, after: Agent) -> bool:
+    return after.cron_enabled and not before.cron_enabled
 
 
 def _changed(before: Agent, after: Agent, names: Iterable[str]) -> list[str]:

@@ -13,8 +13,8 @@ from django.utils.safestring import SafeString
 
 from agents.editing import EDITABLE
 from agents.models import Agent
+from agents.seen import changed_since, seen_of
 from agents.validation import merge_variables
-from lap.core.errors import StaleVersion
 from lap.core.secrets import MASK, SecretMap, Undecryptable
 from scheduler.cron import zones
 
@@ -49,7 +49,7 @@ class MultilineField(forms.CharField):
 class ListField(forms.JSONField):
     """A JSON value that PostgreSQL can store, shown as it was typed; left empty, ``[]``."""
 
-    widget = AdminTextareaWidget(attrs={"rows": 3})
+    widget: forms.Textarea = AdminTextareaWidget(attrs={"rows": 3})
     empty_type: type[Any] = list
 
     def __init__(self, **options: Any) -> None:
@@ -98,12 +98,12 @@ class ZoneInput(AdminTextInputWidget):
 class AgentForm(forms.ModelForm[Agent]):
     """Validates an agent like every other door, and tells what the user really changed.
 
-    ``seen_version`` is the version that the page was made from: somebody else's edit meanwhile
-    is an error, never overwritten.
+    ``seen`` tells what the form showed when it was opened: somebody else's edit of one of its
+    fields meanwhile is an error with the code ``stale``, never overwritten.
     """
 
-    seen_version = forms.IntegerField(widget=forms.HiddenInput, required=False)
-    env_vars = VariablesField(
+    seen = forms.CharField(widget=forms.HiddenInput, required=False)
+    env_vars: forms.Field = VariablesField(
         label="Environment variables",
         help_text=f"A JSON object of names and values. {MASK} keeps the stored value.",
     )
@@ -112,7 +112,7 @@ class AgentForm(forms.ModelForm[Agent]):
     attached_skill_ids = ListField()
     allow_out = ListField()
     deny_out = ListField()
-    sandbox_files = ListField(help_text='A list of {"path": …, "content": …}.')
+    sandbox_files: forms.Field = ListField(help_text='A list of {"path": …, "content": …}.')
 
     class Meta:
         model = Agent
@@ -124,7 +124,7 @@ class AgentForm(forms.ModelForm[Agent]):
             "prompt": MultilineField,
             "requirements": MultilineField,
         }
-        widgets = {"cron_timezone": ZoneInput}
+        widgets: dict[str, Any] = {"cron_timezone": ZoneInput}
         labels = {
             "cron_schedule": "Schedule",
             "cron_timezone": "Time zone",
@@ -147,7 +147,12 @@ class AgentForm(forms.ModelForm[Agent]):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.initial["seen_version"] = self.instance.version
+        self.meanwhile: list[str] = []
+        self.initial["seen"] = seen_of(self.instance, self.columns())
+
+    def columns(self) -> frozenset[str]:
+        """The columns that this form edits."""
+        return EDITABLE.intersection(self.fields)
 
     def clean_cron_schedule(self) -> str | None:
         """None for an empty or blank schedule, which clears it."""
@@ -166,12 +171,15 @@ class AgentForm(forms.ModelForm[Agent]):
             raise ValidationError(error.messages) from None
 
     def clean(self) -> dict[str, Any]:
-        """Refuse an edit of a version that is no longer the current one."""
-        current = self.instance.version
-        if not self._is_new() and self.cleaned_data.get("seen_version") != current:
+        """Refuse an edit of what is no longer as it was shown; ``meanwhile`` names the columns."""
+        if not self._is_new():
+            seen = self.cleaned_data.get("seen", "")
+            self.meanwhile = changed_since(seen, self.instance, self.columns())
+        if self.meanwhile:
+            labels = ", ".join(str(self.fields[name].label) for name in self.meanwhile)
             raise ValidationError(
-                f"Not saved: {StaleVersion(current)}. Open the agent again to edit what is "
-                "stored now.",
+                f"Not saved: somebody else changed this meanwhile: {labels}. Open the agent "
+                "again to edit what is stored now.",
                 code="stale",
             )
         return self.cleaned_data

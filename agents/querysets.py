@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import BooleanField, ExpressionWrapper, Q
 
 if TYPE_CHECKING:
     from agents.models import Agent, ScheduleChange  # noqa: F401
@@ -25,6 +25,13 @@ class AgentQuerySet(models.QuerySet["Agent"]):
             cron_schedule__isnull=False,
             cron_next_fire_at__lte=now,
         ).order_by("cron_next_fire_at")
+
+    def looked_at(self, now: datetime) -> AgentQuerySet:
+        """Agents with what depends on the time: ``is_due`` and ``is_blocked``, at ``now``."""
+        return self.annotate(
+            is_due=_true(Q(cron_next_fire_at__lte=now)),
+            is_blocked=_true(Q(cron_blocked_until__gt=now)),
+        )
 
     def claim(self, limit: int) -> list[Agent]:
         """Lock up to ``limit`` of these agents, passing over those that somebody else holds.
@@ -47,6 +54,10 @@ class AgentQuerySet(models.QuerySet["Agent"]):
         free = enabled.filter(cron_blocked_until=None).aggregate(at=models.Min("cron_next_fire_at"))
         blocked = enabled.aggregate(at=models.Min("cron_blocked_until"))
         return min((row["at"] for row in (free, blocked) if row["at"]), default=None)
+
+
+def _true(condition: Q) -> ExpressionWrapper[Any]:
+    return ExpressionWrapper(condition, output_field=BooleanField())
 
 
 class ScheduleChangeQuerySet(models.QuerySet["ScheduleChange"]):

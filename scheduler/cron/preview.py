@@ -1,6 +1,6 @@
 """What a schedule is about to do, for a person who is still editing it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -33,6 +33,16 @@ class Preview:
     """Those of `next` that the former schedule would not run; None without a former one."""
     removed: tuple[datetime, ...] | None
     """Those of the former schedule's next instants that the new one does not run."""
+    touched: frozenset[datetime]
+    """Those of `next` that a clock change moved, repeated or keeps from being repeated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a clock change does to scheduled times: a sentence, and the runs it is about."""
+
+    note: str
+    runs: Sequence[datetime]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +73,26 @@ def preview(
     new = (expression, timezone)
     coming = next_fires(*new, after, count)
     former = None if before is None else _next_if_usable(before, after, count)
+    effects = list(_effects(parse(*new), after, coming[-1])) if coming else []
     return Preview(
         description=describe(*new),
         next=tuple(coming),
-        notes=tuple(_notes(parse(*new), after, coming[-1])) if coming else (),
-        added=None if before is None else tuple(at for at in coming if not _runs_at(before, at)),
-        removed=None if former is None else tuple(at for at in former if not _runs_at(new, at)),
+        notes=tuple(effect.note for effect in effects),
+        added=None if before is None else _absent(coming, before, former or ()),
+        removed=None if former is None else _absent(former, new, coming),
+        touched=frozenset(coming).intersection(at for effect in effects for at in effect.runs),
     )
+
+
+def _absent(
+    instants: Sequence[datetime], pair: tuple[str, str], known: Sequence[datetime]
+) -> tuple[datetime, ...]:
+    """Return those of `instants` that `pair` does not run; its first runs are `known`."""
+
+    def runs(at: datetime) -> bool:
+        return at in known if known and at <= known[-1] else _runs_at(pair, at)
+
+    return tuple(at for at in instants if not runs(at))
 
 
 def _next_if_usable(pair: tuple[str, str], after: datetime, count: int) -> list[datetime]:
@@ -83,25 +106,27 @@ def _runs_at(pair: tuple[str, str], at: datetime) -> bool:
     return at in _next_if_usable(pair, at - _INSTANT, 1)
 
 
-def _notes(schedule: Schedule, after: datetime, until: datetime) -> Iterator[str]:
-    """Yield a sentence for each clock change in (after, until] that touches scheduled times."""
+def _effects(schedule: Schedule, after: datetime, until: datetime) -> Iterator[Effect]:
+    """Yield what each clock change in (after, until] does to scheduled times."""
     zone = load(schedule.timezone)
     last_day = until.astimezone(zone).replace(tzinfo=None)
     for day in matching_days(schedule, earliest_wall(after.astimezone(UTC), zone)):
         if day > last_day:
             return
         if steady_offset(day, zone) is None:
-            yield from _notes_of_day(schedule, zone, day, Window(after, until))
+            yield from _effects_of_day(schedule, zone, day, Window(after, until))
 
 
-def _notes_of_day(
+def _effects_of_day(
     schedule: Schedule, zone: ZoneInfo, day: datetime, window: Window
-) -> Iterator[str]:
+) -> Iterator[Effect]:
     shown = {wall: instants_of(wall, zone) for wall in _walls(schedule, day)}
     skipped = [wall for wall, at in shown.items() if not at]
     if skipped and window.holds(end_of_gap(skipped[0], zone)):
         yield _skipped(schedule, zone, skipped)
-    repeated = [wall for wall, at in shown.items() if len(at) == 2 and any(map(window.holds, at))]
+    repeated = {
+        wall: at for wall, at in shown.items() if len(at) == 2 and any(map(window.holds, at))
+    }
     if repeated:
         yield _repeated(schedule, repeated)
 
@@ -110,22 +135,25 @@ def _walls(schedule: Schedule, day: datetime) -> Iterator[datetime]:
     return (day + time for time in times_of_day(schedule))
 
 
-def _skipped(schedule: Schedule, zone: ZoneInfo, walls: Sequence[datetime]) -> str:
+def _skipped(schedule: Schedule, zone: ZoneInfo, walls: Sequence[datetime]) -> Effect:
     what = f"On {walls[0]:%Y-%m-%d} the clocks of {schedule.timezone} skip {_times(walls)}"
     run = [] if schedule.is_interval else make_up(walls[0], zone)
     if not run:
-        return f"{what}: nothing runs for {_it(walls)}."
+        return Effect(f"{what}: nothing runs for {_it(walls)}.", run)
     at = run[0].astimezone(zone)
-    return f"{what}: one run at {at:%H:%M} takes {'its' if len(walls) == 1 else 'their'} place."
+    place = "its" if len(walls) == 1 else "their"
+    return Effect(f"{what}: one run at {at:%H:%M} takes {place} place.", run)
 
 
-def _repeated(schedule: Schedule, walls: Sequence[datetime]) -> str:
+def _repeated(schedule: Schedule, repeated: Mapping[datetime, Sequence[datetime]]) -> Effect:
+    walls = list(repeated)
     how = "both times" if schedule.is_interval else "the first time only"
     verbs = ("comes twice", "runs") if len(walls) == 1 else ("come twice", "run")
-    return (
+    note = (
         f"On {walls[0]:%Y-%m-%d} {_times(walls)} {verbs[0]} in {schedule.timezone}: "
         f"{'it' if len(walls) == 1 else 'they'} {verbs[1]} {how}."
     )
+    return Effect(note, [at for instants in repeated.values() for at in instants])
 
 
 def _times(walls: Sequence[datetime]) -> str:

@@ -29,6 +29,7 @@ from tests.agents.browser import (
     save,
     spoil,
 )
+from tests.conftest import SetClock
 
 # Secrets
 
@@ -57,6 +58,26 @@ def test_somebody_who_may_only_look_sees_names_only(client: Client, nightly: Age
     assert "s3cret-value" not in page
     assert client.post(change_url(nightly), {"name": "x"}).status_code == 403
     assert "clear_schedule" not in client.get(LIST).content.decode()
+
+
+def test_somebody_who_may_only_look_sees_files_and_servers_by_name(
+    client: Client, nightly: Agent
+) -> None:
+    secret = {"Authorization": "Bearer s3cret-value"}
+    listed = {
+        "mcp_servers": [{"name": "docs-server", "headers": secret}],
+        "tools": [{"name": "fetch-tool", "headers": secret}],
+        "attached_skill_ids": [{"name": "some-skill", "headers": secret}],
+        "sandbox_files": [{"path": "etc/some-key", "content": "s3cret-value"}],
+    }
+    edit_agent(nightly.pk, listed, "test")
+    bob = User.objects.create(username="bob", is_staff=True)
+    bob.user_permissions.add(Permission.objects.get(codename="view_agent"))
+    client.force_login(bob)
+    page = client.get(change_url(nightly)).content.decode()
+    assert "s3cret-value" not in page
+    for name in ("docs-server", "fetch-tool", "some-skill", "etc/some-key"):
+        assert name in page
 
 
 def test_masks_keep_values_and_the_rest_is_replaced(ada: Client, nightly: Agent) -> None:
@@ -160,7 +181,7 @@ def test_many_refusals_are_summed_up(ada: Client) -> None:
 
 def test_the_list_says_when_an_agent_runs(ada: Client, nightly: Agent) -> None:
     page = unescape(ada.get(LIST).content.decode())
-    assert "At 09:00, every day (America/New_York)" in page
+    assert "Daily at 09:00 (America/New_York)" in page
     assert '<span class="lap-badge lap-good">enabled</span>' in page
     assert f"{nightly.cron_next_fire_at:%Y-%m-%d %H:%M} UTC" in page
 
@@ -212,6 +233,14 @@ def test_filters_and_search(ada: Client, query: str, names: set[str]) -> None:
     assert {agent.name for agent in found} == names
 
 
+def test_due_and_blocked_are_told_by_the_clock_that_decides(
+    ada: Client, nightly: Agent, set_clock: SetClock
+) -> None:
+    assert "due since" not in ada.get(LIST).content.decode()
+    set_clock(clock.now() + timedelta(days=2))
+    assert "due since" in ada.get(LIST).content.decode()
+
+
 def test_it_finds_an_agent_by_its_id(ada: Client, nightly: Agent) -> None:
     create_agent({"model": "none"}, "test")
     for part in (str(nightly.pk), str(nightly.pk)[:13].upper()):
@@ -225,7 +254,7 @@ def test_fifty_rows_cost_the_queries_of_one(
     for n in range(50):
         fields = {"name": f"a{n}", "model": "none", "cron_schedule": f"{n} 9 * * *"}
         create_agent({**fields, "env_vars": {"TOKEN": "s3cret"}}, "test")
-    with django_assert_num_queries(4):  # cookie, user, count, rows
+    with django_assert_num_queries(5):  # cookie, user, clock, count, rows
         page = ada.get(LIST).content.decode()
     assert page.count("lap-badge") == 50
 

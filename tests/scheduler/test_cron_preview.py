@@ -70,6 +70,24 @@ def test_it_notes_runs_that_a_clock_change_touches(
 
 
 @pytest.mark.parametrize(
+    ("expression", "after", "touched"),
+    [
+        ("30 2 * * *", "2026-03-07", ["2026-03-08 07"]),  # moved to the end of the gap
+        ("30 2,3 * * *", "2026-03-08 01", ["2026-03-08 07"]),  # and not the 03:30 that follows
+        ("*/30 2 * * *", "2026-03-08", []),  # nothing runs in its place
+        ("30 1 * * *", "2026-10-31", ["2026-11-01 05:30"]),
+        ("*/30 1 * * *", "2026-11-01",
+         ["2026-11-01 05:00", "2026-11-01 05:30", "2026-11-01 06:00", "2026-11-01 06:30"]),
+        ("0 9 * * *", "2026-03-07", []),
+    ],
+)  # fmt: skip
+def test_it_marks_the_runs_that_a_clock_change_touches(
+    expression: str, after: str, touched: list[str]
+) -> None:
+    assert preview(expression, NEW_YORK, utc(after), 5).touched == set(map(utc, touched))
+
+
+@pytest.mark.parametrize(
     ("expression", "zone", "after", "count"),
     [
         ("30 2 * * *", "UTC", "2026-03-07", 5),
