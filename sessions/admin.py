@@ -1,4 +1,4 @@
-"""Sessions and workers in Django's admin: to look at, not to change."""
+"""Sessions and workers in Django's admin: to look at, and sessions to stop."""
 
 from __future__ import annotations
 
@@ -7,15 +7,22 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 
-from agents.admin_columns import UNLINKED_COLUMNS, AgentFilter, agent_link
-from lap.core.admin import NOTHING, ReadOnlyAdmin, badge, span, text_block, time_column
+from agents.admin_rows import AgentFilter, AgentRowsAdmin, id_begins
+from lap.core.admin import ReadOnlyAdmin, badge, text_block, time_column, utc
 from lap.core.clock import DatabaseClock
+from lap.core.words import NOTHING, span
+from lap.web.views import actor
 from sessions.models import Session, Status, Trigger, Worker
+from sessions.querysets import FINAL
+from sessions.stopping import stop_session
 
 SECRETS = ("env_vars", "attachments", "harness_token", "callback_token_hash")
 """Never read by the admin, so never shown."""
@@ -29,13 +36,15 @@ _KINDS = {
 }
 
 
-class SessionAdmin(ReadOnlyAdmin[Session]):
+class SessionAdmin(AgentRowsAdmin[Session]):
     """Runs of agents, newest first."""
 
-    list_display = ["state", "agent_name", "scheduled", "lateness", "duration", "created"]
+    list_display = [
+        "state", "agent_name", "scheduled", "lateness", "duration", "created", "failure",
+    ]  # fmt: skip
     list_filter = ["status", "trigger", AgentFilter, "created_at"]
-    search_fields = ["agent__name", "agent__id", "id"]
-    search_help_text = "Part of the agent's name or id, or of the session's id"
+    search_help_text = f"{AgentRowsAdmin.search_help_text}; or the beginning of a session's id"
+    actions = ["stop"]
     fieldsets = [
         (
             None,
@@ -59,7 +68,6 @@ class SessionAdmin(ReadOnlyAdmin[Session]):
         ),
     ]  # fmt: skip
 
-    scheduled = time_column("scheduled_for", "scheduled for")
     created = time_column("created_at")
     started = time_column("started_at")
     claimed = time_column("claimed_at")
@@ -69,19 +77,48 @@ class SessionAdmin(ReadOnlyAdmin[Session]):
     prompt_answered = time_column("prompt_answered_at", "prompt answered")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Session]:
-        sessions = super().get_queryset(request).select_related("agent", "worker")
-        return sessions.defer(*SECRETS, *_LONG, *UNLINKED_COLUMNS)
+        sessions = super().get_queryset(request).select_related("worker")
+        return sessions.defer(*SECRETS, *_LONG)
 
-    @admin.display(description="status", ordering="status")
+    def found(self, text: str) -> Q:
+        return super().found(text) | id_begins("id", text)
+
+    def view_on_site(self, obj: Session) -> str:
+        return reverse("session", args=[obj.pk])
+
+    def has_stop_permission(self, request: HttpRequest) -> bool:
+        """Stopping is a change, though everything else about a session is only looked at."""
+        return request.user.has_perm("agent_sessions.change_session")
+
+    @admin.action(description="Stop selected sessions", permissions=["stop"])
+    def stop(self, request: HttpRequest, queryset: QuerySet[Session]) -> None:
+        """Ask them to end; whoever carries them, or the next worker, ends them."""
+        chosen = self.selected(request, queryset)
+        asked = sum(self._is_asked(request, session) for session in chosen)
+        if asked:
+            noun = "session" if asked == 1 else "sessions"
+            self.message_user(request, f"Asked {asked} {noun} to stop.", messages.SUCCESS)
+        if ended := len(chosen) - asked:
+            sentence = f"{ended} of the selected sessions had already ended."
+            self.message_user(request, sentence, messages.WARNING)
+
+    def _is_asked(self, request: HttpRequest, session: Session) -> bool:
+        """Ask one session to stop; false when it has ended already."""
+        if stop_session(session.pk, f"stopped by {actor(request)}") in FINAL:
+            return False
+        self.log_change(request, session, "Asked to stop.")
+        return True
+
+    @admin.display(description="status")
     def state(self, session: Session) -> str:
-        status = badge(session.status, _KINDS.get(Status(session.status), "busy"))
+        status = status_badge(session)
         if session.trigger == Trigger.API:
             return status
         return format_html('<span class="lap-pair">{} {}</span>', status, badge(session.trigger))
 
-    @admin.display(description="agent", ordering="agent__name")
-    def agent_name(self, session: Session) -> str:
-        return agent_link(session)
+    @admin.display(description="scheduled for")
+    def scheduled(self, session: Session) -> str:
+        return utc(session.scheduled_for)
 
     @admin.display(description="lateness")
     def lateness(self, session: Session) -> str:
@@ -92,7 +129,11 @@ class SessionAdmin(ReadOnlyAdmin[Session]):
 
     @admin.display(description="duration")
     def duration(self, session: Session) -> str:
-        return span(_duration(session))
+        return span(length(session))
+
+    @admin.display(description="failure", empty_value="")
+    def failure(self, session: Session) -> str:
+        return Truncator(session.failure_reason or "").chars(80)
 
     @admin.display(description="failure reason")
     def reason(self, session: Session) -> str:
@@ -113,7 +154,13 @@ class SessionAdmin(ReadOnlyAdmin[Session]):
         return format_html_join("", "{}", messages) or NOTHING
 
 
-def _duration(session: Session) -> timedelta | None:
+def status_badge(session: Session) -> SafeString:
+    """How far a session is, or how it ended, as a pill."""
+    return badge(session.status, _KINDS.get(Status(session.status), "busy"))
+
+
+def length(session: Session) -> timedelta | None:
+    """From the claim to the end, once there is one."""
     if session.started_at is None or session.stopped_at is None:
         return None
     return session.stopped_at - session.started_at

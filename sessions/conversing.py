@@ -87,13 +87,18 @@ def send_message(session: Session, parts: Sequence[Message]) -> Message:
     return reply
 
 
-def read_thread(session: Session) -> list[Message]:
-    """Every message so far; after the end, what was kept. Raises HarnessFailed."""
+def read_thread(session: Session, *, at_once: bool = False) -> list[Message]:
+    """Every message so far; after the end, what was kept. Raises HarnessFailed.
+
+    With ``at_once`` a harness that takes longer than ``AT_ONCE_SECONDS`` has failed: for callers
+    who will ask again.
+    """
     if session.status not in (Status.CREATING, Status.READY):
         return list(session.thread)
     if not session.harness_session_id:
         return []
-    return _ask(session, lambda harness: harness.thread(session.harness_session_id))
+    tell = _thread_at_once if at_once else _thread
+    return _ask(session, lambda harness: tell(session, harness))
 
 
 def abort_turn(session: Session) -> bool:
@@ -192,9 +197,13 @@ async def _last_words(session: Session, harness: Harness) -> list[Message]:
     return await harness.last_words(session.harness_session_id)
 
 
+async def _thread(session: Session, harness: Harness) -> list[Message]:
+    return await harness.thread(session.harness_session_id)
+
+
 async def _thread_at_once(session: Session, harness: Harness) -> list[Message]:
     async with asyncio.timeout(AT_ONCE_SECONDS):
-        return await harness.thread(session.harness_session_id)
+        return await _thread(session, harness)
 
 
 def _require_reach(session: Session) -> None:

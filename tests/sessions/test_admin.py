@@ -1,4 +1,4 @@
-"""Sessions and workers in Django's admin: to look at, never to change."""
+"""Sessions and workers in Django's admin: to look at, and sessions to stop."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
@@ -188,3 +189,76 @@ def test_a_worker_can_only_be_looked_at(
     assert ada.get(url).status_code == 200
     assert ada.post(url, {"host": "x"}).status_code == 403
     assert ada.get(f"{WORKERS}add/").status_code == 403
+
+
+# Stopping
+
+
+def stop(client: Client, *sessions: Session) -> Any:
+    sent = {"action": "stop", "_selected_action": [str(session.pk) for session in sessions]}
+    return client.post(LIST, sent, follow=True)
+
+
+def messages_of(response: Any) -> list[str]:
+    return [str(message) for message in response.context["messages"]]
+
+
+def chat(agent: Agent, **fields: Any) -> Session:
+    return Session.objects.create(agent=agent, status="ready", **fields)
+
+
+def test_selected_sessions_are_asked_to_stop_and_told_by_whom(ada: Client, agent: Agent) -> None:
+    first, second, other = chat(agent), chat(agent), chat(agent)
+    assert messages_of(stop(ada, first, second)) == ["Asked 2 sessions to stop."]
+    for session in (first, second):
+        session.refresh_from_db()
+        assert (session.status, session.stop_as) == ("stopping", "dead")
+        assert session.failure_reason == "stopped by ada"
+    other.refresh_from_db()
+    assert other.status == "ready"
+    assert LogEntry.objects.filter(object_id=str(first.pk)).count() == 1
+
+
+def test_what_has_ended_stays_as_it_ended(ada: Client, agent: Agent) -> None:
+    done, open_ = run(agent), chat(agent)
+    asked, ended = messages_of(stop(ada, done, open_))
+    assert asked == "Asked 1 session to stop."
+    assert ended == "1 of the selected sessions had already ended."
+    done.refresh_from_db()
+    assert (done.status, done.failure_reason) == ("completed", None)
+
+
+@pytest.mark.parametrize(
+    ("permissions", "status"),
+    [(["view_session"], "ready"), (["view_session", "change_session"], "stopping")],
+)
+def test_stopping_needs_the_permission_to_change(
+    client: Client, agent: Agent, permissions: list[str], status: str
+) -> None:
+    session = chat(agent)
+    bob = User.objects.create(username="bob", is_staff=True)
+    bob.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    client.force_login(bob)
+    offered = "Stop selected sessions" in client.get(LIST).content.decode()
+    stop(client, session)
+    session.refresh_from_db()
+    assert (offered, session.status) == (status == "stopping", status)
+
+
+def test_the_list_tells_why_a_session_failed(ada: Client, agent: Agent) -> None:
+    run(agent, status="failed", failure_reason=f"<b>exit status 3</b>: {'x' * 200}")
+    page = ada.get(LIST).content.decode()
+    assert "&lt;b&gt;exit status 3&lt;/b&gt;" in page
+    assert "x" * 100 not in page
+    assert page.count('<td class="field-failure">') == 1
+
+
+def test_a_session_is_found_by_the_beginning_of_its_id(ada: Client, agent: Agent) -> None:
+    session, _ = chat(agent), chat(agent)
+    for text in (str(session.pk), str(session.pk)[:8], session.pk.hex[:12].upper()):
+        assert listed(ada, f"{LIST}?q={text}") == {session.pk}
+
+
+def test_it_leads_to_the_sessions_own_page(ada: Client, agent: Agent) -> None:
+    session = chat(agent)
+    assert f'href="{reverse("session", args=[session.pk])}"' in detail(ada, session)

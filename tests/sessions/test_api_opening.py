@@ -150,6 +150,7 @@ def test_bad_values_open_nothing(api: Api, agent: Agent, fields: dict[str, Any],
     assert not Session.objects.exists()
 
 
+@pytest.mark.django_db(transaction=True)  # else the limits of create_agent's transaction hold on
 def test_the_largest_attachments_fit(api: Api, agent: Agent) -> None:
     largest = {**PNG, "base64": _encoded(5 * MEGABYTE)}
     assert api.post(_path(agent), {"initial_attachments": [largest] * 4}).status == 200

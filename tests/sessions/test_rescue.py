@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -19,6 +20,7 @@ from tests.processes import (
     end_backends,
     held_backends,
     held_writes,
+    stall,
     wait_for,
 )
 
@@ -77,7 +79,7 @@ def test_a_stalled_worker_loses_its_sessions_and_writes_nothing(
     with held_writes(STEPS[step]) as release:
         first = workers.start()
         wait_for(held_backends, seconds=60)
-        first.send_signal(signal.SIGSTOP)
+        stall(first)
         release()
     workers.start()
     wait_for(lambda: Worker.objects.filter(pid=first.pid, ended_at__isnull=False).exists())
@@ -87,14 +89,14 @@ def test_a_stalled_worker_loses_its_sessions_and_writes_nothing(
     assert Session.objects.get(id=run.id).__dict__.items() >= unchanging(run).items()
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("end", [subprocess.Popen.kill, stall])
 def test_a_run_in_the_middle_of_its_script_is_taken_over(
-    how: signal.Signals, run: Session, sink: Sink, workers: Workers
+    end: Callable[[subprocess.Popen[bytes]], None], run: Session, sink: Sink, workers: Workers
 ) -> None:
     """The turn goes on in the sandbox; the rescuer waits for its answer and sends nothing."""
     first = workers.start()
     wait_for(lambda: sink.count == 1, seconds=60)
-    first.send_signal(how)
+    end(first)
     second = workers.start()
     wait_for(lambda: Worker.objects.filter(ended_at__isnull=False).exists(), seconds=60)
     wait_for(lambda: holder(run) == second.pid, seconds=60)
