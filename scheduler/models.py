@@ -20,6 +20,9 @@ OUTCOME_LABELS = {
     Outcome.INVALID_SCHEDULE: "Invalid schedule",
 }
 
+PROBLEMS = ("missed", "invalid_schedule", "skipped_overlap")
+"""Outcomes that an operator wants to hear of. Newest first they ride on cron_fire_problems."""
+
 
 class CronFire(models.Model):
     """One instant, or a run of ``count`` neighbouring instants up to ``scheduled_until``.
@@ -45,6 +48,18 @@ class CronFire(models.Model):
 
     class Meta:
         ordering = ["-scheduled_for", "-id"]
+        indexes = [
+            # In the order of decisions, which no list of one agent has: an index by instant
+            # would tempt the planner to walk all agents' rows for those.
+            models.Index(
+                fields=["outcome", "-id"],
+                name="cron_fire_list_of_outcome",
+                condition=~Q(outcome="started"),
+            ),
+            models.Index(
+                fields=["-decided_at"], name="cron_fire_problems", condition=Q(outcome__in=PROBLEMS)
+            ),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["agent", "scheduled_for"], name="cron_fire_once_per_instant"
