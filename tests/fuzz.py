@@ -12,21 +12,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import subprocess
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from lap.postgres import Server
-
-if TYPE_CHECKING:
-    from tests.live import Web
+from tests.installation import installation
 
 CHECKOUT = Path(__file__).parents[1]
 CONFIG = CHECKOUT / "schemathesis.toml"
@@ -160,42 +155,6 @@ def ready_sessions(count: int) -> list[str]:
     return [str(id_) for id_ in ids]
 
 
-@contextmanager
-def installation() -> Iterator[Web]:
-    """A database, a worker and a web process of their own; yields the last."""
-    with ExitStack() as ending:
-        folder = Path(ending.enter_context(tempfile.TemporaryDirectory(prefix="lap-fuzz-")))
-        folder.chmod(0o711)  # sandboxes with user ids of their own pass through it
-        server = Server(folder / "postgres", settings={"fsync": "off"})
-        ending.callback(server.remove)
-        os.environ |= {
-            "DATABASE_URL": server.url(),
-            "LAP_DATA_DIR": str(folder),
-            "LAP_LOG_LEVEL": "ERROR",
-            "DJANGO_SETTINGS_MODULE": "lap.settings",
-        }
-        server.start()
-        yield _start(folder, ending)
-
-
-def _start(folder: Path, ending: ExitStack) -> Web:
-    import django
-    from django.core.management import call_command
-
-    django.setup()
-    call_command("migrate", verbosity=0)
-
-    from tests.live import Web
-    from tests.processes import Workers
-
-    workers = Workers(folder)
-    ending.callback(workers.end)
-    workers.start(**IMPATIENT)
-    web = Web(folder, **UNLIMITED)
-    ending.callback(web.end)
-    return web
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=150)
@@ -203,7 +162,7 @@ def main() -> int:
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options = [] if asked.seed is None else [f"--seed={asked.seed}"]
-    with installation() as web:
+    with installation(worker=IMPATIENT, web=UNLIMITED) as web:
         found = {
             "with keys": fuzz_with_keys(web.url, web.key, asked.cases, *options),
             "without keys": fuzz_without_keys(web.url, max(1, asked.cases // 5), *options),

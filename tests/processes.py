@@ -10,16 +10,24 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import connection
 
 from sessions.models import Session
 from sessions.sandboxes.local import LocalBackend
+
+OPEN_TRANSACTIONS = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
+AND backend_type = 'client backend'
+AND pid NOT IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)
+"""
 
 T = TypeVar("T")
 
@@ -67,7 +75,7 @@ class Workers:
                 process.send_signal(signal.SIGCONT)
                 process.kill()
             process.wait()
-        asyncio.run(self._stop_sandboxes())
+        run_async(self._stop_sandboxes())
 
     async def _stop_sandboxes(self) -> None:
         backend = LocalBackend(self.sandboxes)
@@ -80,7 +88,7 @@ class Workers:
             "LAP_DATA_DIR": str(self._folder),
             "LAP_SANDBOX_DIR": str(self.sandboxes),
             "LAP_ENCRYPTION_KEYS": ",".join(settings.LAP_ENCRYPTION_KEYS),
-            "LAP_LEASE_SECONDS": "3",
+            "LAP_LEASE_SECONDS": "2",
             "LAP_BRINGUP_BACKOFF_SECONDS": "0.1",
             "LAP_CLOCK_OFFSET_SECONDS": repr(settings.LAP_CLOCK_OFFSET_SECONDS),
         }
@@ -88,7 +96,13 @@ class Workers:
 
 def sandboxes_of(workers: Workers) -> list[str]:
     """The names of the sandboxes that there are."""
-    return [box.name for box in asyncio.run(LocalBackend(workers.sandboxes).list())]
+    return [box.name for box in run_async(LocalBackend(workers.sandboxes).list())]
+
+
+def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
+    """What it returns. It has a thread of its own: in browser tests ours has a running loop."""
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(asyncio.run, coroutine).result()
 
 
 def reload(session: Session) -> Session:
@@ -185,6 +199,22 @@ def held_backends() -> list[int]:
     """Server processes whose write waits in ``held_writes``."""
     rows = _sql("SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
     return [row[0] for row in rows]
+
+
+def stall(process: subprocess.Popen[bytes]) -> None:
+    """Stop a worker while none of its threads is in a transaction, but for ``held_writes``.
+
+    A transaction that stays open keeps its locks: whoever needs them would wait for ever.
+    """
+
+    def is_stalled() -> bool:
+        process.send_signal(signal.SIGSTOP)
+        if _sql(OPEN_TRANSACTIONS)[0][0]:
+            process.send_signal(signal.SIGCONT)
+            return False
+        return True
+
+    wait_for(is_stalled)
 
 
 def end_backends(pids: list[int]) -> None:

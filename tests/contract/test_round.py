@@ -25,12 +25,22 @@ from tests.contract.client import (
     texts_of,
 )
 from tests.live import Web
-from tests.processes import Sink, Workers, wait_for
+from tests.processes import Sink, Workers, stall, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 AGENTS = "/managed_agents/agents"
 PIXEL = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
+
+
+@pytest.fixture(scope="module")
+def web(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """One web process for all rounds: none of them breaks it."""
+    started = Web(tmp_path_factory.mktemp("web"))
+    try:
+        yield started
+    finally:
+        started.end()
 
 
 @pytest.fixture
@@ -126,7 +136,7 @@ def in_thread(client: Client, path: str, body: Any) -> Iterator[Future[Answer]]:
 def restart(client: Client, session_id: str, worker: Any) -> None:
     """Restart while the worker stands still, so that ``creating`` can be seen."""
     before = client.session(session_id)
-    worker.send_signal(signal.SIGSTOP)
+    stall(worker)
     try:
         restarted = good_session(client.post(path_of(session_id, "restart")))
         again = client.post(path_of(session_id, "restart"))

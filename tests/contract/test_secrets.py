@@ -222,27 +222,34 @@ def look_at_pages(places: Places, url: str, agent_id: str, session_id: str, pass
     """Log in as a browser does and look at every page that shows agents, sessions or keys."""
     User.objects.create_superuser("ada", password=password)
     pages = {
-        "agents/agent/": "Keeps secrets",
-        f"agents/agent/{agent_id}/change/": "AGENT_SECRET",
-        f"agents/agent/{agent_id}/history/": "Keeps secrets",
-        f"agents/agent/{agent_id}/delete/": "Keeps secrets",
-        "agent_sessions/session/": "Keeps secrets",
-        f"agent_sessions/session/{session_id}/change/": "both were there",
-        "agent_sessions/worker/": "pid",
-        "agents/schedulechange/": "schedule",
-        "access/apikey/": "read only",
+        "/admin/agents/agent/": "Keeps secrets",
+        f"/admin/agents/agent/{agent_id}/change/": "AGENT_SECRET",
+        f"/admin/agents/agent/{agent_id}/history/": "Keeps secrets",
+        f"/admin/agents/agent/{agent_id}/delete/": "Keeps secrets",
+        "/admin/agent_sessions/session/": "Keeps secrets",
+        f"/admin/agent_sessions/session/{session_id}/change/": "both were there",
+        "/admin/agent_sessions/worker/": "pid",
+        "/admin/agents/schedulechange/": "schedule",
+        "/admin/access/apikey/": "read only",
+        "/agents/": "Keeps secrets",
+        f"/agents/{agent_id}/": "AGENT_SECRET",
+        f"/agents/{agent_id}/edit/": "AGENT_SECRET",
+        f"/agents/{agent_id}/runs/": "Keeps secrets",
+        "/sessions/": "Keeps secrets",
+        f"/sessions/{session_id}/": "both were there",
+        "/fleet/": "pid",
     }
-    with httpx.Client(base_url=f"{url}/admin/", follow_redirects=True) as browser:
+    with httpx.Client(base_url=url, follow_redirects=True) as browser:
         log_in(browser, password)
         for path, shown in pages.items():
             places.add(f"page {path}", browser.get(path).text, holds=shown)
 
 
 def log_in(browser: httpx.Client, password: str) -> None:
-    browser.get("login/")
+    browser.get("/login/")
     typed = {"username": "ada", "password": password, "next": "/admin/"}
     token = browser.cookies["csrftoken"]
-    answer = browser.post("login/", data={**typed, "csrfmiddlewaretoken": token})
+    answer = browser.post("/login/", data={**typed, "csrfmiddlewaretoken": token})
     assert "Log out" in answer.text
 
 
