@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint schema fuzz lock clean
+.PHONY: help run test lint schema fuzz screens lock clean
 
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/run.stamp ## Start LAP on this machine: database, web, worker (Ctrl-C ends all)
 	@exec $(BIN)/python manage.py up
@@ -26,6 +26,9 @@ schema: $(VENV)/run.stamp ## Write docs/openapi.yaml, the schema of the HTTP API
 
 fuzz: $(VENV)/test.stamp ## Fuzz the running server with what its schema allows, and does not
 	$(BIN)/python -m tests.fuzz $(FUZZ_ARGS)
+
+screens: $(VENV)/test.stamp ## Take the documentation's screenshots anew (needs Debian's chromium)
+	$(BIN)/python -m tests.screens $(SCREENS)
 
 lock: $(VENV)/test.stamp ## Resolve pyproject.toml into the two hash-pinned lock files
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --upgrade pyproject.toml -o requirements.lock

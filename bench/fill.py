@@ -1,9 +1,10 @@
 """Fills an empty database with agents, their sessions and their ledgers, by SQL.
 
-Agents are copies of one that was created as the API creates it. Older agents have more sessions:
-the median has a few, the oldest of 100,000 some 20,000 of 1,000,000. Sessions differ in size (up
-to 2 KB of reply, now and then a thread of 10 KB); nine in ten were scheduled, and each has its
-row in the ledger; the others stand for instants that were skipped.
+Agents are copies of one that was created as the API creates it, with up to 2,880 different
+schedules. Older agents have more sessions: the median has a few, the oldest of 100,000 some 20,000
+of 1,000,000. Sessions differ in size (up to 2 KB of reply, now and then a thread of 10 KB); nine in
+ten were scheduled, and each has its row in the ledger; the others stand for instants that were
+skipped.
 """
 
 from typing import Any
@@ -17,6 +18,7 @@ AGENTS = """
         'harness_id', (ARRAY['opencode','shell','codex','gemini'])[1 + i % 4],
         'prompt', left(repeat(md5(i::text), 60), i * 7919 % 1500),
         'created_at', now() - (%(agents)s - i) * interval '1 minute',
+        'cron_schedule', concat(i % 60, ' ', (i / 60) % 24, ' * * ', (ARRAY['*','1-5'])[1 + i % 2]),
         'cron_next_fire_at', date_trunc('day', now()) + interval '1 day 9 hours'
     ))).*
     FROM agents_agent template, generate_series(2, %(agents)s) i
