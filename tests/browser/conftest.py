@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.chromium import launched
 from tests.browser.guard import Guard
@@ -21,6 +21,8 @@ from tests.live import Web
 VIEWPORT = {"width": 1280, "height": 800}
 LOCAL = {"viewport": VIEWPORT, "locale": "en-US", "timezone_id": "Europe/Berlin"}
 OpenPage = Callable[..., Page]
+
+expect.set_options(timeout=20_000)  # milliseconds: the other half of the suite may be busy
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
