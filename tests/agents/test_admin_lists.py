@@ -112,10 +112,11 @@ def test_a_word_that_nobody_has_costs_no_more(
 
 
 def test_changes_are_found_by_agent_and_by_actor(ada: Client) -> None:
-    mine, theirs = make(2, cron_schedule="0 9 * * *")
+    (mine,) = make(1, name="mine", cron_schedule="0 9 * * *")
+    (theirs,) = make(1, name="theirs", cron_schedule="0 9 * * *")
     edit_agent(mine.pk, {"cron_schedule": "0 10 * * *"}, "bob")
-    assert {change.agent_id for change in rows_of(ada, f"{CHANGES}?q=a0")} == {mine.pk}
-    assert {change.agent_id for change in rows_of(ada, f"{CHANGES}?q=a1")} == {theirs.pk}
+    assert {change.agent_id for change in rows_of(ada, f"{CHANGES}?q=mine")} == {mine.pk}
+    assert {change.agent_id for change in rows_of(ada, f"{CHANGES}?q=theirs")} == {theirs.pk}
     assert [change.actor for change in rows_of(ada, f"{CHANGES}?q=bob")] == ["bob"]
 
 
