@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import ClientGoneError, HttpError, not_found
 from harness.messages import parse_message
+from harness.opening import parse_opening
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -49,7 +50,7 @@ def list_sessions(call: Call) -> list[dict[str, Any]]:
 
 def create_session(call: Call) -> dict[str, Any]:
     """POST /session."""
-    return call.store.create(call.body).as_dict()
+    return call.store.create(parse_opening(call.body)).as_dict()
 
 
 def delete_session(call: Call) -> bool:

@@ -17,6 +17,7 @@ from harness.turn import Turn
 if TYPE_CHECKING:
     from harness.engines.base import Engine
     from harness.events import Hub
+    from harness.opening import Opening
 
 log = logging.getLogger("harness")
 
@@ -33,13 +34,14 @@ class Session:
     dropped from a long thread are remembered, and answered with 409.
     """
 
-    def __init__(self, engine: Engine, hub: Hub, *, title: str, prompt: str | None) -> None:
+    def __init__(self, engine: Engine, hub: Hub, opening: Opening) -> None:
         self.id = messages.new_id("ses")
-        self.title = title
+        self.title = opening.title
+        self.environment = opening.environment
         self.created = messages.now_ms()
         self._engine = engine
         self._hub = hub
-        self._prompt = prompt
+        self._prompt = opening.prompt
         self._changed = threading.Condition()
         self._turns: dict[str, Turn] = {}
         self._waiting: collections.deque[Turn] = collections.deque()
@@ -135,7 +137,8 @@ class Session:
         if turn.cancellation.is_set:
             return Answer().aborted(turn.cancellation.reason)
         try:
-            return self._engine.run(Prompt(turn.message, self._prompt), turn.cancellation)
+            prompt = Prompt(turn.message, self._prompt, self.environment)
+            return self._engine.run(prompt, turn.cancellation)
         except Exception as error:
             # The system's refusals (no such folder, disk full) are news; the rest are our bugs.
             log.error("the engine failed", exc_info=not isinstance(error, OSError))

@@ -7,8 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HttpError, not_found
-from harness.files import parse_files, write_files
-from harness.messages import clean_text
+from harness.files import write_files
 from harness.session import Session
 
 if TYPE_CHECKING:
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 
     from harness.engines.base import Engine
     from harness.events import Hub
+    from harness.opening import Opening
 
 SESSIONS_LIMIT = 32
 END_SECONDS = 4.0
@@ -33,26 +33,24 @@ class Store:
         self._by_platform_id: dict[str, Session] = {}
         self._closed = False
 
-    def create(self, body: dict[str, Any]) -> Session:
+    def create(self, opening: Opening) -> Session:
         """Open a session and write its files; the same platform id gets the same session.
 
         A caller that lost the answer asks again: neither a second session nor a second writing
-        of files over what a turn has changed since.
+        of files over what a turn has changed since. One that took the session over brings a
+        callback token of its own, which the next turns are told.
         """
-        title = _optional_text(body, "title") or "default"
-        prompt = _optional_text(body, "prompt")
-        platform_id = _optional_text(body, "platform_session_id")
-        files = parse_files(body.get("files"))
         with self._lock:
-            known = self._by_platform_id.get(platform_id) if platform_id else None
+            known = self._by_platform_id.get(opening.platform_id or "")
             if known:
+                known.environment = {**known.environment, **opening.environment}
                 return known
             self._refuse()
-            write_files(self._workdir, files)
-            session = Session(self._engine, self._hub, title=title, prompt=prompt)
+            write_files(self._workdir, opening.files)
+            session = Session(self._engine, self._hub, opening)
             self._sessions[session.id] = session
-            if platform_id:
-                self._by_platform_id[platform_id] = session
+            if opening.platform_id:
+                self._by_platform_id[opening.platform_id] = session
         self._hub.publish("session.created", {"info": session.as_dict()})
         return session
 
@@ -96,10 +94,3 @@ class Store:
             raise HttpError(503, "shutting down")
         if len(self._sessions) >= SESSIONS_LIMIT:
             raise HttpError(409, "too many sessions")
-
-
-def _optional_text(body: dict[str, Any], name: str) -> str | None:
-    value = body.get(name)
-    if not (value is None or isinstance(value, str)):
-        raise HttpError(400, f"{name} must be a text")
-    return clean_text(value) if value else None

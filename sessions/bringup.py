@@ -7,21 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
-from typing import Final, TypeVar
+from typing import Final
 
 from django.conf import settings
 
 from lap.core import secrets
 from sessions.carried import Carried, RunFailed
-from sessions.environment import callback_token, environment
+from sessions.environment import callback_token, callback_url, configuration, environment
 from sessions.harness_errors import HarnessError, HarnessUnreachable
 from sessions.models import Status
-from sessions.sandboxes.base import SandboxError, SandboxSpec
-
-T = TypeVar("T")
+from sessions.sandboxes.base import Sandbox, SandboxError, SandboxSpec
 
 HARNESS_START_SECONDS: Final = 120.0
+LOOK_AGAIN_SECONDS: Final = 3.0
 STOP_AGAIN_SECONDS: Final = 1.0
 STOP_AGAIN_LIMIT_SECONDS: Final = 30.0
 
@@ -38,7 +36,8 @@ async def bring_up(carried: Carried) -> None:
         if not timeout.expired():
             raise
         reason = f"the sandbox was not ready within {limit:g} s"
-        raise RunFailed(reason, "bringup_timeout") from None
+        last = carried.session.phase_detail
+        raise RunFailed(f"{reason}: {last}" if last else reason, "bringup_timeout") from None
 
 
 async def _attempts(carried: Carried) -> None:
@@ -54,12 +53,13 @@ async def _attempts(carried: Carried) -> None:
 async def _attempt(carried: Carried) -> None:
     backend = carried.tools.backend
     await _begin(carried)
-    sandbox = await finish(backend.create(_spec(carried)))
+    sandbox = await backend.create(_spec(carried))
+    _require_own_token(carried, sandbox)
     sandbox = await backend.wait_ready(sandbox, carried.report)
-    await carried.write(sandbox_url=sandbox.url, phase="waiting_harness", phase_detail="")
+    token = await _keep_address(carried, sandbox)
     await _wait_for_harness(carried)
     await carried.report("harness_ready", "")
-    await _open_harness_session(carried)
+    await _open_harness_session(carried, token)
 
 
 async def _begin(carried: Carried) -> None:
@@ -82,37 +82,98 @@ async def _begin(carried: Carried) -> None:
 
 
 def _spec(carried: Carried) -> SandboxSpec:
-    session, agent = carried.session, carried.session.agent
+    """A sandbox that was started ahead serves a first try that brings no variables of its own."""
+    session = carried.session
     return SandboxSpec(
         name=session.sandbox_name,
         session_id=session.id,
-        agent_id=agent.id,
         attempt=session.attempt,
-        harness_id=session.harness,
-        harness_image=agent.harness_image,
-        container_port=agent.container_port,
+        configuration=configuration(session.agent, session.harness),
         harness_token=session.harness_token,
         env=environment(session),
+        is_warm_welcome=session.tries == 0 and not session.env_vars,
     )
 
 
+def _require_own_token(carried: Carried, sandbox: Sandbox) -> None:
+    """Raises SandboxError when the token is a pool's and the sandbox is not.
+
+    A worker before this one had a warm sandbox, which was lost meanwhile: the next attempt has
+    tokens of its own.
+    """
+    session = carried.session
+    own = secrets.hash_token(callback_token(session.harness_token))
+    if not sandbox.harness_token and own != session.callback_token_hash:
+        raise SandboxError("the warm sandbox was lost when it was taken over", kind="sandbox_lost")
+
+
+async def _keep_address(carried: Carried, sandbox: Sandbox) -> str:
+    """Write how the harness is reached; the token for this session's callbacks.
+
+    A sandbox that was started ahead shares its harness token with its pool, so nothing secret of
+    the session can be derived from that one: its callback token is made now.
+    """
+    harness_token = sandbox.harness_token or carried.session.harness_token
+    token = secrets.new_token() if sandbox.harness_token else callback_token(harness_token)
+    await carried.write(
+        sandbox_url=sandbox.url,
+        phase="waiting_harness",
+        phase_detail="",
+        harness_token=harness_token,
+        callback_token_hash=secrets.hash_token(token),
+    )
+    return token
+
+
 async def _wait_for_harness(carried: Carried) -> None:
+    """Probe until the harness answers, for as long as its sandbox lives.
+
+    Raises SandboxError, HarnessUnreachable.
+    """
+    probing = asyncio.create_task(carried.harness.wait_ready())
+    looking = asyncio.create_task(_look_until_dead(carried))
     try:
-        async with asyncio.timeout(HARNESS_START_SECONDS):
-            await carried.harness.wait_ready()
-    except TimeoutError:
-        raise HarnessUnreachable(
-            f"the harness did not answer within {HARNESS_START_SECONDS:g} s"
-        ) from None
+        done, _ = await asyncio.wait(
+            (probing, looking), timeout=HARNESS_START_SECONDS, return_when=asyncio.FIRST_COMPLETED
+        )
+    finally:
+        probing.cancel()
+        looking.cancel()
+        await asyncio.wait((probing, looking))
+    if not done:
+        raise HarnessUnreachable(f"the harness did not answer within {HARNESS_START_SECONDS:g} s")
+    for ended in done:
+        ended.result()
 
 
-async def _open_harness_session(carried: Carried) -> None:
+async def _look_until_dead(carried: Carried) -> None:
+    """Raises SandboxError once the sandbox has ended; to fail to ask says nothing about it."""
+    while True:
+        await asyncio.sleep(LOOK_AGAIN_SECONDS)
+        try:
+            found = await carried.tools.backend.find(carried.session.sandbox_name)
+        except SandboxError as error:
+            carried.log(logging.WARNING, "cannot look after the sandbox: %s", error)
+            continue
+        _require_life(found)
+
+
+def _require_life(sandbox: Sandbox | None) -> None:
+    if sandbox is None:
+        raise SandboxError("the sandbox disappeared", kind="sandbox_lost")
+    if not sandbox.is_running:
+        because = sandbox.ended_because or "the sandbox ended"
+        raise SandboxError(because, kind=sandbox.ended_kind or "sandbox_exited")
+
+
+async def _open_harness_session(carried: Carried, token: str) -> None:
     session = carried.session
     harness_session_id = await carried.harness.open_session(
         session.title,
         prompt=session.agent.prompt,
         files=session.agent.sandbox_files,
         platform_session_id=str(session.id),
+        callback={"url": callback_url(session), "token": token},
     )
     await carried.write(
         status=Status.READY,
@@ -159,27 +220,18 @@ async def stop_sandbox(carried: Carried) -> None:
 
 
 async def _stop(carried: Carried, name: str) -> None:
-    """However long it takes: nothing may go on that no row stands for."""
+    """However long it takes: nothing may go on that no row stands for.
+
+    Where LAP may not end it at all the row ends without: reconcile goes on trying.
+    """
     pause = STOP_AGAIN_SECONDS
     while True:
         try:
-            await finish(carried.tools.backend.stop(name))
+            await carried.tools.backend.stop(name)
             return
         except SandboxError as error:
             carried.log(logging.WARNING, "the sandbox does not end: %s", error)
+            if error.permanent:
+                return
             await asyncio.sleep(pause)
             pause = min(pause * 2, STOP_AGAIN_LIMIT_SECONDS)
-
-
-async def finish(step: Awaitable[T]) -> T:
-    """Let a step that changes the world finish, also when the session is cancelled meanwhile."""
-    task = asyncio.ensure_future(step)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
-    return task.result()

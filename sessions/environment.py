@@ -6,8 +6,10 @@ from typing import Any, Final
 
 from django.conf import settings
 
+from agents.models import Agent
 from lap.core import secrets
 from sessions.models import Session
+from sessions.sandboxes.base import Configuration
 from sessions.transcript import as_comment, transcript
 
 RUNS_SCRIPTS: Final = frozenset({"shell"})
@@ -19,18 +21,36 @@ def callback_token(harness_token: str) -> str:
     return secrets.hash_token(f"callback {harness_token}")
 
 
+def callback_url(session: Session) -> str:
+    """Where a sandbox reports its phases."""
+    return f"{settings.LAP_SANDBOX_URL}/api/v1/managed_agents/sessions/{session.id}/phase"
+
+
 def environment(session: Session) -> dict[str, str]:
     """The sandbox's variables; later ones win: passthrough, agent, session, required."""
     return {
         **settings.CONTAINER_ENV,
         **session.agent.env_vars,
         **(session.env_vars or {}),
-        **_required(session),
+        **_required(session.agent),
+        "SESSION_ID": str(session.id),
+        "HARNESS_PROGRESS_TOKEN": callback_token(session.harness_token),
+        "HARNESS_AUTH_TOKEN": session.harness_token,
     }
 
 
-def _required(session: Session) -> dict[str, str]:
-    agent = session.agent
+def configuration(agent: Agent, harness_id: str) -> Configuration:
+    """What every sandbox of an agent is told alike, before there is a session."""
+    return Configuration(
+        agent_id=agent.id,
+        harness_id=harness_id,
+        harness_image=agent.harness_image,
+        container_port=agent.container_port,
+        env={**settings.CONTAINER_ENV, **agent.env_vars, **_required(agent)},
+    )
+
+
+def _required(agent: Agent) -> dict[str, str]:
     return {
         "REPO_URL": agent.repo_url,
         "BRANCH": agent.branch,
@@ -40,10 +60,7 @@ def _required(session: Session) -> dict[str, str]:
         "AGENT_ID": str(agent.id),
         "AGENT_PROMPT": agent.prompt,
         "AGENT_REQUIREMENTS": agent.requirements,
-        "SESSION_ID": str(session.id),
-        "PLATFORM_URL": settings.LAP_PUBLIC_URL,
-        "HARNESS_PROGRESS_TOKEN": callback_token(session.harness_token),
-        "HARNESS_AUTH_TOKEN": session.harness_token,
+        "PLATFORM_URL": settings.LAP_SANDBOX_URL,
     }
 
 

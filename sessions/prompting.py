@@ -10,6 +10,7 @@ import asyncio
 import logging
 from typing import Any, Final
 
+from lap.core import metrics
 from lap.core.clock import DatabaseClock
 from sessions.carried import Carried, RunFailed
 from sessions.environment import first_message, message_id
@@ -56,6 +57,7 @@ async def _answer(carried: Carried) -> Message:
     is_unsent = carried.session.prompt_sent_at is None
     if is_unsent:
         await carried.write(prompt_sent_at=DatabaseClock())
+        metrics.prompts.labels("sent").inc()
     while True:
         try:
             if is_unsent:
@@ -97,13 +99,14 @@ async def _look_for_answer(carried: Carried) -> tuple[Message | None, bool]:
 async def _require_sandbox(carried: Carried) -> None:
     """Raises RunFailed when the sandbox is gone: its run must not be repeated silently."""
     try:
-        sandboxes = await carried.tools.backend.list()
+        sandbox = await carried.tools.backend.find(carried.session.sandbox_name)
     except SandboxError as error:
         carried.log(logging.WARNING, "whether the sandbox lives is unknown: %s", error)
         return
-    running = {sandbox.name for sandbox in sandboxes if sandbox.is_running}
-    if carried.session.sandbox_name not in running:
-        raise RunFailed("the sandbox disappeared during the run", "sandbox_lost")
+    if sandbox is None or not sandbox.is_running:
+        reason = (sandbox and sandbox.ended_because) or "the sandbox disappeared"
+        kind = (sandbox and sandbox.ended_kind) or "sandbox_lost"
+        raise RunFailed(f"{reason}, during the run", kind)
 
 
 async def _keep(carried: Carried, answer: Message) -> None:
@@ -118,6 +121,7 @@ async def _keep(carried: Carried, answer: Message) -> None:
         failure_kind="prompt" if error else "",
         **(end if carried.session.is_run else {}),
     )
+    metrics.prompts.labels("failed" if error else "answered").inc()
     carried.log(logging.INFO, "reply: %s", _excerpt(carried.session.response or ""))
 
 

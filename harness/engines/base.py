@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prompt:
-    """A message and the session's standing instruction, if it has one."""
+    """A message, the session's standing instruction, if it has one, and its variables."""
 
     message: Message
     instruction: str | None
+    environment: dict[str, str] = field(repr=False)
 
 
 class Engine(ABC):

@@ -55,7 +55,7 @@ class ShellEngine(Engine):
     def run(self, prompt: Prompt, cancellation: Cancellation) -> Answer:
         """Run the script to its end or to the cancellation."""
         with _script_file("\n".join(prompt.message.texts)) as path, _Watch(self._children) as watch:
-            process = self._start(path)
+            process = self._start(path, prompt.environment)
             try:
                 with cancellation.calling(watch.ring):
                     is_whole = watch.follow(process, cancellation)
@@ -65,11 +65,11 @@ class ShellEngine(Engine):
         answer = _answer(watch.output, status)
         return answer if is_whole else answer.aborted(cancellation.reason)
 
-    def _start(self, script: Path) -> subprocess.Popen[bytes]:
+    def _start(self, script: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
         return self._children.start(
             [SHELL, str(script)],
             cwd=self._workdir,
-            env=self._environment,
+            env={**self._environment, **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -17,13 +17,14 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from sessions.sandboxes import boxes, ender, helpers, output, processes, supervisor
 from sessions.sandboxes import uids as user_ids
 from sessions.sandboxes.base import Report, Sandbox, SandboxBackend, SandboxError, SandboxSpec
+from sessions.sandboxes.finishing import finish
 from sessions.sandboxes.interpreter import SYSTEM_PATH
 from sessions.sandboxes.limits import Limits
 from sessions.sandboxes.site import HARNESS, REGISTRY, UIDS, Site
@@ -64,7 +65,7 @@ class LocalBackend(SandboxBackend):
     async def create(self, spec: SandboxSpec) -> Sandbox:
         """Start the sandbox, or adopt the live one of that name. Raises SandboxError."""
         _check(spec)
-        return await asyncio.to_thread(self._create, spec)
+        return await finish(asyncio.to_thread(self._create, spec))
 
     async def wait_ready(self, sandbox: Sandbox, report: Report) -> Sandbox:
         """Wait for the harness's port, for as long as the caller lets us. Raises SandboxError."""
@@ -78,7 +79,7 @@ class LocalBackend(SandboxBackend):
     async def stop(self, name: str) -> None:
         """End the sandbox, everything it started and its directory. Raises SandboxError."""
         if NAME.fullmatch(name):
-            await asyncio.to_thread(self._stop, name)
+            await finish(asyncio.to_thread(self._stop, name))
 
     async def list(self) -> list[Sandbox]:
         """Every sandbox that has a directory, also ended and half-made ones."""
@@ -117,7 +118,6 @@ class LocalBackend(SandboxBackend):
             "limits": asdict(self._limits),
             "argv": kit.command(box / boxes.PORT, folders),
             "env": _environment(box, spec) | {processes.MARK_VARIABLE: mark.text},
-            "files": dict(spec.files),
             "facts": _facts(spec),
         }
 
@@ -148,19 +148,15 @@ class LocalBackend(SandboxBackend):
 
 
 def _check(spec: SandboxSpec) -> None:
-    if spec.harness_id != HARNESS_ID:
+    harness_id = spec.configuration.harness_id
+    if harness_id != HARNESS_ID:
         message = (
-            f'harness "{spec.harness_id}" is not installed for local sandboxes; choose '
+            f'harness "{harness_id}" is not installed for local sandboxes; choose '
             f'harness_id "{HARNESS_ID}", or run this agent on a backend whose image carries it'
         )
         raise SandboxError(message, kind="harness_not_installed", permanent=True)
     if not NAME.fullmatch(spec.name):
         raise SandboxError(f"bad sandbox name {spec.name!r}", kind="invalid_spec", permanent=True)
-    for name in spec.files:
-        path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or not path.name:
-            message = f"file {name!r}: local sandboxes take paths relative to their home only"
-            raise SandboxError(message, kind="invalid_spec", permanent=True)
 
 
 def _environment(box: Path, spec: SandboxSpec) -> dict[str, str]:

@@ -44,7 +44,6 @@ def _become(job: dict[str, Any], home: Path, uid: int | None, supervisor: int) -
         _drop_privileges(uid)
         _die_with(supervisor)
         os.chdir(home)
-        _write_files(job["files"])
         _reset_signals()
         os.execve(job["argv"][0], job["argv"], job["env"])  # noqa: S606 (no shell is meant)
     except BaseException as error:
@@ -83,14 +82,6 @@ def _die_with(supervisor: int) -> None:
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != supervisor:  # it died before we asked
         os._exit(NOT_STARTED)
-
-
-def _write_files(files: dict[str, str]) -> None:
-    """Here, as the sandbox's own user, so that no path can reach more than it may."""
-    for name, content in files.items():
-        path = Path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content, encoding="utf-8")
 
 
 def _reset_signals() -> None:

@@ -166,7 +166,16 @@ def test_bad_messages_are_refused_with_a_sentence(
     assert shared.thread(session) == []
 
 
-@pytest.mark.parametrize("body", [{"title": 3}, {"prompt": []}, {"platform_session_id": 1}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"title": 3},
+        {"prompt": []},
+        {"platform_session_id": 1},
+        {"callback": "http://127.0.0.1:9/"},
+        {"callback": {"token": 1}},
+    ],
+)
 def test_bad_sessions_are_refused(harness: Harness, body: dict[str, Any]) -> None:
     assert harness.http.post("/session", json=body).status_code == 400
     assert harness.http.get("/session").json() == []

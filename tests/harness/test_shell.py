@@ -13,6 +13,7 @@ import pytest
 from tests.harness.server import Background, Harness, text, wait_until
 
 HALF = 512 * 1024
+WHOSE = 'echo "${SESSION_ID-none} ${HARNESS_PROGRESS_TOKEN-none}"'
 
 
 @pytest.mark.parametrize(
@@ -54,6 +55,21 @@ def test_text_parts_are_lines_of_one_script(shared: Harness) -> None:
 def test_it_runs_in_the_work_directory_with_an_empty_stdin(shared: Harness) -> None:
     reply = shared.run("pwd; cat; read line || echo empty")
     assert text(reply) == f"{shared.workdir}\nempty\n"
+
+
+def test_a_script_knows_the_session_it_is_of(shared: Harness) -> None:
+    first = shared.session(platform_session_id="p-1", callback={"token": "t-1"})
+    second = shared.session(platform_session_id="p-2", callback={"url": "http://127.0.0.1:9/"})
+    told = [text(shared.run(WHOSE, session)) for session in (first, second, shared.session())]
+    assert told == ["p-1 t-1\n", "p-2 none\n", "none none\n"]
+
+
+def test_whoever_takes_a_session_over_brings_a_new_token(shared: Harness) -> None:
+    session = shared.session(platform_session_id="p-3", callback={"token": "t-1"})
+    shared.session(platform_session_id="p-3")
+    assert text(shared.run(WHOSE, session)) == "p-3 t-1\n"
+    shared.session(platform_session_id="p-3", callback={"token": "t-2"})
+    assert text(shared.run(WHOSE, session)) == "p-3 t-2\n"
 
 
 def test_it_has_no_file_of_the_server_open(shared: Harness) -> None:

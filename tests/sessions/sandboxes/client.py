@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import uuid4
 
-from sessions.sandboxes.base import Sandbox, SandboxBackend, SandboxSpec
+from sessions.sandboxes.base import Configuration, Sandbox, SandboxBackend, SandboxSpec
 
 PATIENCE_SECONDS = 20.0
 
@@ -21,18 +21,15 @@ def make_spec(
     attempt: int = 1,
     harness_id: str = "shell",
     env: Mapping[str, str] | None = None,
-    files: Mapping[str, str] | None = None,
 ) -> SandboxSpec:
     session_id = uuid4()
     return SandboxSpec(
         name=f"s-{session_id}-{attempt}",
         session_id=session_id,
-        agent_id=uuid4(),
         attempt=attempt,
-        harness_id=harness_id,
+        configuration=Configuration(agent_id=uuid4(), harness_id=harness_id),
         harness_token=secrets.token_hex(16),
         env=env or {},
-        files=files or {},
     )
 
 
@@ -40,14 +37,15 @@ async def ignore(phase: str, detail: str) -> None:
     """A report that nobody reads."""
 
 
-def start(backend: SandboxBackend, spec: SandboxSpec) -> Sandbox:
+async def bring_up(backend: SandboxBackend, spec: SandboxSpec) -> Sandbox:
     """Create the sandbox and wait until it has an address."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        return await backend.wait_ready(await backend.create(spec), ignore)
 
-    async def bring_up() -> Sandbox:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            return await backend.wait_ready(await backend.create(spec), ignore)
 
-    return asyncio.run(bring_up())
+def start(backend: SandboxBackend, spec: SandboxSpec) -> Sandbox:
+    """The same for tests that have no event loop of their own."""
+    return asyncio.run(bring_up(backend, spec))
 
 
 def status(sandbox: Sandbox, token: str) -> int:

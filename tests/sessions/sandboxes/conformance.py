@@ -3,121 +3,163 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, Protocol, TypeVar
 from uuid import uuid4
 
 import pytest
 
 from sessions.sandboxes.base import SandboxBackend, SandboxSpec
-from tests.sessions.sandboxes.client import ask, make_spec, start, status
+from tests.sessions.sandboxes.client import ask, bring_up, make_spec, status
 
+T = TypeVar("T")
 Connect = Callable[[], SandboxBackend]
 
 
+class Run(Protocol):
+    """Runs a coroutine on the test's event loop, which goes on where it was the next time."""
+
+    def __call__(self, step: Coroutine[Any, Any, T], /) -> T: ...
+
+
 class BackendConformance:
-    """Needs a fixture ``connect``: gives, each time, what another worker process would have."""
+    """Needs a fixture ``make``: makes, each time, what another worker process would have."""
+
+    @pytest.fixture
+    def run(self) -> Iterator[Run]:
+        with asyncio.Runner() as runner:
+            yield runner.run
+
+    @pytest.fixture
+    def connect(self, run: Run, make: Connect) -> Iterator[Connect]:
+        opened: list[SandboxBackend] = []
+
+        def connect() -> SandboxBackend:
+            opened.append(run(make().__aenter__()))
+            return opened[-1]
+
+        yield connect
+        for backend in opened:
+            run(backend.__aexit__())
 
     @pytest.fixture
     def backend(self, connect: Connect) -> SandboxBackend:
         return connect()
 
-    def test_it_starts_a_harness_that_knows_its_token(self, backend: SandboxBackend) -> None:
+    def test_it_starts_a_harness_that_knows_its_token(
+        self, run: Run, backend: SandboxBackend
+    ) -> None:
         spec = make_spec()
-        sandbox = start(backend, spec)
+        sandbox = run(bring_up(backend, spec))
         assert status(sandbox, spec.harness_token) < 300
         assert status(sandbox, "wrong") == 401
 
-    def test_it_describes_the_sandbox(self, backend: SandboxBackend) -> None:
+    def test_it_describes_the_sandbox(self, run: Run, backend: SandboxBackend) -> None:
         spec = make_spec(attempt=3)
-        sandbox = asyncio.run(backend.create(spec))
+        sandbox = run(backend.create(spec))
         assert (sandbox.name, sandbox.session_id) == (spec.name, spec.session_id)
         assert (sandbox.attempt, sandbox.is_running) == (3, True)
         assert sandbox.created_at.tzinfo is not None
 
-    def test_it_tells_the_phase_it_waits_in(self, backend: SandboxBackend) -> None:
+    def test_it_tells_the_phase_it_waits_in(self, run: Run, backend: SandboxBackend) -> None:
         phases: list[str] = []
 
         async def report(phase: str, detail: str) -> None:
             phases.append(phase)
 
-        sandbox = asyncio.run(backend.create(make_spec()))
-        asyncio.run(backend.wait_ready(sandbox, report))
+        sandbox = run(backend.create(make_spec()))
+        run(backend.wait_ready(sandbox, report))
         assert set(phases) <= {"pod_pending", "pod_running", "waiting_harness"}
 
-    def test_it_adopts_the_sandbox_of_the_same_name(self, connect: Connect) -> None:
+    def test_it_adopts_the_sandbox_of_the_same_name(self, run: Run, connect: Connect) -> None:
         spec = make_spec()
-        first = start(connect(), spec)
-        again = start(connect(), spec)
+        first = run(bring_up(connect(), spec))
+        again = run(bring_up(connect(), spec))
         assert again == first
-        assert len(asyncio.run(connect().list())) == 1
+        assert len(run(connect().list())) == 1
 
-    def test_concurrent_creates_make_one_sandbox(self, connect: Connect) -> None:
+    def test_concurrent_creates_make_one_sandbox(self, run: Run, connect: Connect) -> None:
         spec, backends = make_spec(), [connect() for _ in range(4)]
 
         async def create_all() -> set[str]:
             found = await asyncio.gather(*(backend.create(spec) for backend in backends))
             return {sandbox.created_at.isoformat() for sandbox in found}
 
-        assert len(asyncio.run(create_all())) == 1
-        assert len(asyncio.run(backends[0].list())) == 1
+        assert len(run(create_all())) == 1
+        assert len(run(backends[0].list())) == 1
 
-    def test_it_hands_over_environment_and_files(self, backend: SandboxBackend) -> None:
-        spec = make_spec(env={"GREETING": "good morning"}, files={"notes/today.txt": "rain\n"})
-        sandbox = start(backend, spec)
-        assert ask(sandbox, spec, 'echo "$GREETING"; cat notes/today.txt') == "good morning\nrain\n"
+    def test_it_hands_over_the_environment(self, run: Run, backend: SandboxBackend) -> None:
+        spec = make_spec(env={"GREETING": "good morning"})
+        assert ask(run(bring_up(backend, spec)), spec, 'echo "$GREETING"') == "good morning\n"
 
-    def test_sandboxes_do_not_share_tokens(self, backend: SandboxBackend) -> None:
+    def test_sandboxes_do_not_share_tokens(self, run: Run, backend: SandboxBackend) -> None:
         one, other = make_spec(), make_spec()
-        first, second = start(backend, one), start(backend, other)
+        first, second = run(bring_up(backend, one)), run(bring_up(backend, other))
         assert first.url != second.url
         assert status(second, one.harness_token) == 401
 
-    def test_it_lists_what_it_runs(self, connect: Connect) -> None:
+    def test_it_lists_what_it_runs(self, run: Run, connect: Connect) -> None:
         backend = connect()
-        started = sorted((start(backend, make_spec()) for _ in range(2)), key=lambda s: s.name)
-        assert sorted(asyncio.run(connect().list()), key=lambda s: s.name) == started
+        started = {run(bring_up(backend, make_spec())).name for _ in range(2)}
+        listed = run(connect().list())
+        assert {sandbox.name for sandbox in listed if sandbox.is_running} == started
 
-    def test_stop_ends_the_sandbox(self, connect: Connect) -> None:
+    def test_it_finds_what_it_runs(self, run: Run, connect: Connect) -> None:
         spec = make_spec()
-        sandbox = start(connect(), spec)
-        asyncio.run(connect().stop(spec.name))
-        assert asyncio.run(connect().list()) == []
+        started = run(bring_up(connect(), spec))
+        found = run(connect().find(spec.name))
+        assert found is not None
+        assert (found.name, found.session_id, found.is_running) == (
+            started.name,
+            started.session_id,
+            True,
+        )
+        run(connect().stop(spec.name))
+        assert run(connect().find(spec.name)) is None
+
+    def test_stop_ends_the_sandbox(self, run: Run, connect: Connect) -> None:
+        spec = make_spec()
+        sandbox = run(bring_up(connect(), spec))
+        run(connect().stop(spec.name))
+        assert run(connect().list()) == []
         with pytest.raises(OSError, match=r"refused|unreachable"):
             status(sandbox, spec.harness_token)
 
-    def test_stop_may_be_repeated_and_knows_no_strangers(self, backend: SandboxBackend) -> None:
+    def test_stop_may_be_repeated_and_knows_no_strangers(
+        self, run: Run, backend: SandboxBackend
+    ) -> None:
         spec = make_spec()
-        asyncio.run(backend.stop(spec.name))
-        asyncio.run(backend.create(spec))
+        run(backend.stop(spec.name))
+        run(backend.create(spec))
         for _ in range(2):
-            asyncio.run(backend.stop(spec.name))
+            run(backend.stop(spec.name))
 
-    def test_concurrent_stops_all_return_when_it_is_gone(self, connect: Connect) -> None:
+    def test_concurrent_stops_all_return_when_it_is_gone(self, run: Run, connect: Connect) -> None:
         spec, backends = make_spec(), [connect() for _ in range(3)]
-        start(backends[0], spec)
+        run(bring_up(backends[0], spec))
 
         async def stop_all() -> None:
             await asyncio.gather(*(backend.stop(spec.name) for backend in backends))
 
-        asyncio.run(stop_all())
-        assert asyncio.run(backends[0].list()) == []
+        run(stop_all())
+        assert run(backends[0].list()) == []
 
-    def test_a_stopped_name_may_be_used_again(self, backend: SandboxBackend) -> None:
+    def test_a_stopped_name_may_be_used_again(self, run: Run, backend: SandboxBackend) -> None:
         spec = make_spec()
-        start(backend, spec)
-        asyncio.run(backend.stop(spec.name))
-        assert status(start(backend, spec), spec.harness_token) < 300
+        run(bring_up(backend, spec))
+        run(backend.stop(spec.name))
+        assert status(run(bring_up(backend, spec)), spec.harness_token) < 300
 
-    def test_it_gives_the_tail_of_the_log(self, backend: SandboxBackend) -> None:
+    def test_it_gives_the_tail_of_the_log(self, run: Run, backend: SandboxBackend) -> None:
         spec = make_spec()
-        start(backend, spec)
-        assert asyncio.run(backend.logs(spec.name)).strip()
-        assert len(asyncio.run(backend.logs(spec.name, limit_bytes=10))) <= 10
-        assert asyncio.run(backend.logs(f"s-{uuid4()}-1")) == ""
+        run(bring_up(backend, spec))
+        assert run(backend.logs(spec.name)).strip()
+        assert len(run(backend.logs(spec.name, limit_bytes=10))) <= 10
+        assert run(backend.logs(f"s-{uuid4()}-1")) == ""
 
-    def test_secrets_stay_out_of_repr_and_log(self, backend: SandboxBackend) -> None:
+    def test_secrets_stay_out_of_repr_and_log(self, run: Run, backend: SandboxBackend) -> None:
         spec: SandboxSpec = make_spec(env={"API_KEY": "hunter2"})
-        sandbox = start(backend, spec)
-        told = repr(spec) + repr(sandbox) + asyncio.run(backend.logs(spec.name))
+        sandbox = run(bring_up(backend, spec))
+        told = repr(spec) + repr(sandbox) + run(backend.logs(spec.name))
         assert "hunter2" not in told
         assert spec.harness_token not in told

@@ -16,5 +16,5 @@ MODES = ["root-bwrap" if shutil.which("bwrap") else "root", "user"]
 @pytest.mark.parametrize("place", MODES, indirect=True)
 class TestLocalBackend(BackendConformance):
     @pytest.fixture
-    def connect(self, place: Place) -> Connect:
+    def make(self, place: Place) -> Connect:
         return place.connect
