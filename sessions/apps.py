@@ -7,3 +7,6 @@ class SessionsConfig(AppConfig):
     name = "sessions"
     label = "agent_sessions"
     verbose_name = "Sessions"
+
+    def ready(self) -> None:
+        from sessions import checks  # noqa: F401  (registers them)
