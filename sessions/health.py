@@ -35,7 +35,7 @@ class Check:
 
 
 async def check_backend(backend: SandboxBackend) -> Check:
-    """List the sandboxes, by the monotonic clock, for at most ``LAP_BACKEND_CHECK_SECONDS``."""
+    """Ask the backend, by the monotonic clock, for at most ``LAP_BACKEND_CHECK_SECONDS``."""
     begun = time.monotonic()
     error = await _error_of(backend)
     return Check(round((time.monotonic() - begun) * 1000, 3), error)
@@ -45,13 +45,13 @@ async def _error_of(backend: SandboxBackend) -> str:
     seconds = settings.LAP_BACKEND_CHECK_SECONDS
     try:
         async with asyncio.timeout(seconds):
-            await backend.list()
+            await backend.check()
     except TimeoutError:
         return f"the backend did not answer within {seconds:g} s"
     except SandboxError as error:
         return str(error) or error.kind
     except Exception as error:
-        log.exception("the backend cannot be listed")
+        log.exception("the backend cannot be checked")
         return f"{type(error).__name__}: {error}"
     return ""
 

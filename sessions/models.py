@@ -54,6 +54,8 @@ class Worker(models.Model):
     backend_error = models.TextField(blank=True, default="", db_default="")
     backend_elapsed_ms = models.FloatField(null=True, blank=True)
     backend_checked_at = models.DateTimeField(null=True, blank=True)
+    warm_pools = models.JSONField(default=list, db_default=[], blank=True)
+    warm_pools_at = models.DateTimeField(null=True, blank=True)
 
     objects = WorkerQuerySet.as_manager()
 
@@ -65,6 +67,25 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return f"{self.host} pid {self.pid}"
+
+
+class Duty(models.Model):
+    """Work that one worker at a time does for all, and until when it is that worker's.
+
+    A worker that has ended has no duties any more, whatever ``until`` says.
+    """
+
+    name = models.CharField(max_length=600, primary_key=True)
+    worker = models.ForeignKey(
+        Worker, models.SET_NULL, null=True, related_name="duties", db_index=False
+    )
+    until = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "duties"
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Session(models.Model):

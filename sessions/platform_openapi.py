@@ -37,10 +37,10 @@ UNHEALTHY: Final = _object(ok={"type": "boolean", "const": False}, error=TEXT, *
 _POOL_COUNTS: Final = dict.fromkeys(POOL_STATES, COUNT)
 STATS: Final = _object(
     warm_pool=_object(
-        configured_size=COUNT,
-        max_provisioning=COUNT,
-        ttl_minutes=COUNT,
-        recent_agent_hours=COUNT,
+        configured_size=COUNT | {"description": "Sandboxes kept warm for an agent; 0 is none."},
+        max_provisioning=COUNT | {"description": "Sandboxes kept warm at most, for all agents."},
+        ttl_minutes=COUNT | {"description": "How long they are kept for an unused agent."},
+        recent_agent_hours=COUNT | {"description": "How lately an agent was used, to get them."},
         counts=_object(**_POOL_COUNTS),
         by_agent=_list(
             AGENTS_LIMIT,
@@ -129,7 +129,10 @@ declare_stats = operation(
     "get_platform_stats",
     tag="platform",
     summary="Count agents, sessions and warm sandboxes",
-    description=f"Lists by agent hold at most {AGENTS_LIMIT} agents, the busiest first.",
+    description=(
+        f"Lists by agent hold at most {AGENTS_LIMIT} agents. Warm sandboxes are those that a worker"
+        " last saw: only on Kubernetes there are any."
+    ),
     response=STATS,
     response_examples={"stats": STATS_EXAMPLE},
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,10 +14,10 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from lap.core import clock
-from sessions import lease
+from sessions import lease, warming
 from sessions.health import Check, check_backend, write_check
 from sessions.models import Session, Worker
-from sessions.sandboxes.base import Sandbox, SandboxBackend, SandboxError
+from sessions.sandboxes.base import Pool, Sandbox, SandboxBackend, SandboxError
 from sessions.sandboxes.local import LocalBackend
 from sessions.stats import AGENTS_LIMIT, platform_stats
 from tests.api import Api
@@ -217,6 +217,63 @@ def test_the_figures(api: Api, make_agent: MakeAgent) -> None:
         {"agent_id": str(deleted.id), "agent_name": "d", "creating": 0, "ready": 2},
         {"agent_id": str(quiet.id), "agent_name": "q", "creating": 1, "ready": 0},
     ]
+
+
+def _report(worker: Worker, seconds_ago: float, *pools: Pool) -> None:
+    warming.report(worker.id, pools)
+    at = clock.now() - timedelta(seconds=seconds_ago)
+    Worker.objects.filter(id=worker.id).update(warm_pools_at=at)
+
+
+def test_the_figures_of_warm_pools(api: Api, make_agent: MakeAgent, settings: Settings) -> None:
+    """The newest report of a worker that still lives."""
+    settings.LAP_SANDBOX_BACKEND = "kubernetes"
+    settings.K8S_HARNESS_IMAGE = "harness:1"
+    settings.K8S_WARM_POOL_SIZE = 2
+    settings.K8S_WARM_RECENT_SECONDS = 5400.0
+    used, due, gone = make_agent(name="used"), make_agent(name="due"), uuid4()
+    at = datetime(2026, 3, 2, 9, tzinfo=UTC)
+    _report(_worker(), 90, Pool(used.id, warm=7))
+    _report(
+        _worker(), 30, Pool(used.id, 1, 2, 3, 4, at), Pool(due.id, provisioning=1), Pool(gone, 1)
+    )
+    _report(_worker(ended_at=clock.now()), 0, Pool(used.id, warm=9))
+    _worker()
+    body = api.get(STATS).body
+    zeros = {"provisioning": 0, "warm": 0, "claimed": 0, "dead": 0}
+    assert body["warm_pool"] == {
+        "configured_size": 2,
+        "max_provisioning": 40,
+        "ttl_minutes": 90,
+        "recent_agent_hours": 2,
+        "counts": {"provisioning": 3, "warm": 2, "claimed": 3, "dead": 4},
+        "by_agent": [
+            {
+                "agent_id": str(used.id), "agent_name": "used", "provisioning": 1, "warm": 2,
+                "claimed": 3, "dead": 4, "oldest_warm_at": "2026-03-02T09:00:00Z",
+            },
+            {
+                "agent_id": str(due.id), "agent_name": "due", **zeros, "provisioning": 1,
+                "oldest_warm_at": None,
+            },
+        ],
+    }  # fmt: skip
+    assert body["runtime"] == {
+        "backend": "kubernetes",
+        "namespace": "default",
+        "harness_image": "harness:1",
+        "container_port": 4096,
+        "reconcile_interval_seconds": settings.LAP_RECONCILE_SECONDS,
+    }
+
+
+def test_warm_pools_that_nobody_reported(api: Api, settings: Settings) -> None:
+    settings.LAP_SANDBOX_BACKEND = "kubernetes"
+    _worker()
+    pool = api.get(STATS).body["warm_pool"]
+    assert pool["configured_size"] == settings.K8S_WARM_POOL_SIZE
+    assert pool["counts"] == {"provisioning": 0, "warm": 0, "claimed": 0, "dead": 0}
+    assert pool["by_agent"] == []
 
 
 def test_the_list_by_agent_is_bounded(make_agent: MakeAgent) -> None:

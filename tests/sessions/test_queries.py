@@ -17,8 +17,8 @@ from sessions.carried import Carried, Tools
 from sessions.holding import Hold, SessionLost, claim, load
 from sessions.lease import register
 from sessions.models import Session, Worker
-from sessions.reconcile import stop_deleted, stop_stranded
 from sessions.sandboxes.local import LocalBackend
+from sessions.sweeps import stop_deleted, stop_stranded
 from tests.conftest import MakeAgent
 from tests.processes import is_somebody_waiting, wait_for
 

@@ -15,9 +15,9 @@ from agents.models import Agent
 from lap.core import clock
 from sessions.models import Session
 from sessions.querysets import FINAL
-from sessions.reconcile import wipe_secrets
 from sessions.restarting import restart_session
 from sessions.stopping import stop_session
+from sessions.sweeps import wipe_secrets
 from tests.api import SESSIONS, Api
 from tests.conftest import MakeAgent
 from tests.processes import (

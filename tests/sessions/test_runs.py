@@ -197,13 +197,18 @@ def test_orphans_and_idle_conversations_are_reconciled(
 ) -> None:
     idle = Session.objects.create(agent=make_agent())
     orphan = Session.objects.create(agent=make_agent())
-    workers.start(LAP_RECONCILE_SECONDS="0.5", LAP_SESSION_IDLE_SECONDS="6")
+    worker = workers.start(LAP_RECONCILE_SECONDS="0.5", LAP_SESSION_IDLE_SECONDS="6")
     wait_for(lambda: len(sandboxes_of(workers)) == 2, 60)
     wait_for(lambda: reload(orphan).status == "ready" and not reload(orphan).worker_id)
     Session.objects.filter(id=orphan.id).update(status="dead", stopped_at=clock.now())
     wait_for(lambda: orphan.sandbox_name not in sandboxes_of(workers))
     wait_for_end([idle])
     assert (idle.status, idle.failure_reason) == ("dead", "idle timeout")
+    worker.terminate()
+    worker.wait(timeout=30)
+    counters = Worker.objects.get().counters
+    assert (counters["stopped"], counters["idle_killed"]) == (1, 1)
+    assert counters["inspected"] >= 3
 
 
 def run_of(agent: Agent, script: str, run_timeout_seconds: int = 60) -> Session:
