@@ -7,6 +7,7 @@ from django.core.asgi import get_asgi_application
 from django.db import DatabaseError, connections
 
 from lap.body_guard import BodyGuard
+from lap.core.probes import Probes
 from lap.static_files import with_static_files
 
 
@@ -27,11 +28,18 @@ def _require_keys() -> None:
         connections.close_all()
 
 
+def _application() -> Probes:
+    guarded = BodyGuard(
+        with_static_files(get_asgi_application()),
+        limit=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
+        seconds=settings.LAP_BODY_TIMEOUT_SECONDS,
+    )
+    from lap.probes import with_probes  # models, too
+
+    return with_probes(guarded)
+
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lap.settings")
 os.environ.setdefault("LAP_DATABASE_POOL_LIMIT", "10")
-application = BodyGuard(
-    with_static_files(get_asgi_application()),
-    limit=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
-    seconds=settings.LAP_BODY_TIMEOUT_SECONDS,
-)
+application = _application()
 _require_keys()

@@ -1,6 +1,10 @@
-"""Reads the process's environment, once, with types. Only ``lap.settings`` uses it."""
+"""Reads the process's environment, once, with types. Only ``lap.settings`` uses it.
+
+A variable that is empty counts as one that is not set.
+"""
 
 import os
+import re
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -9,7 +13,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 
 
 def text(name: str, default: str = "") -> str:
-    return os.environ.get(name, default)
+    return os.environ.get(name) or default
 
 
 def number(
@@ -42,14 +46,37 @@ def flag(name: str, *, default: bool = False) -> bool:
     return default if not raw else raw in {"1", "true", "yes"}
 
 
+def choice(name: str, *choices: str) -> str:
+    """One of the choices, the first if unset; capitals and small letters are the same.
+
+    Raises ImproperlyConfigured that lists them.
+    """
+    value = text(name, choices[0])
+    for one in choices:
+        if one.lower() == value.lower():
+            return one
+    raise ImproperlyConfigured(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+
+
 def words(name: str, default: str = "") -> list[str]:
     """The words of a list separated by commas."""
     return [word.strip() for word in text(name, default).split(",") if word.strip()]
 
 
-def database(name: str) -> str:
+def url(name: str, default: str) -> str:
+    """The address of a web server, without a slash at its end.
+
+    Raises ImproperlyConfigured for anything else.
+    """
+    value = text(name, default)
+    if not re.match(r"https?://[^/\s]", value):
+        raise ImproperlyConfigured(f"{name} must be like https://lap.example.com, not {value!r}")
+    return value.rstrip("/")
+
+
+def database(name: str, default: str = "") -> str:
     """The URL of a PostgreSQL database. Raises ImproperlyConfigured for anything else."""
-    url = text(name)
+    url = text(name, default)
     if not url.startswith(("postgresql://", "postgres://")):
         raise ImproperlyConfigured(f"{name} must be like postgresql://user:password@host/name")
     return url

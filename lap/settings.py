@@ -19,7 +19,9 @@ LAP_VERSION = "0.1.0"
 LAP_DATA_DIR = env.directory("LAP_DATA_DIR", BASE_DIR / "data")
 LAP_PORT = env.integer("LAP_PORT", 8000, minimum=1, maximum=65_535)
 LAP_ADMIN_PASSWORD = env.text("LAP_ADMIN_PASSWORD")
-LAP_PUBLIC_URL = env.text("LAP_PUBLIC_URL", f"http://127.0.0.1:{LAP_PORT}")
+LAP_PUBLIC_URL = env.url("LAP_PUBLIC_URL", f"http://127.0.0.1:{LAP_PORT}")
+# Where sandboxes reach LAP, if that is another address than the one that people use.
+LAP_SANDBOX_URL = env.url("LAP_SANDBOX_URL", LAP_PUBLIC_URL)
 
 # Secrets: from the environment, else generated once into LAP_DATA_DIR (lap.E001 in production).
 SECRET_KEY = env.text("LAP_SECRET_KEY") or keys.ensure(LAP_DATA_DIR, "secret.key")
@@ -53,6 +55,43 @@ LAP_HOST_LOST_SECONDS = env.number("LAP_HOST_LOST_SECONDS", 120, minimum=1)
 LAP_SANDBOX_BACKEND = env.text("LAP_SANDBOX_BACKEND", "local")
 LAP_BACKEND_CHECK_SECONDS = env.number("LAP_BACKEND_CHECK_SECONDS", 15, minimum=0.1)
 LAP_SANDBOX_DIR = env.directory("LAP_SANDBOX_DIR", LAP_DATA_DIR / "sandboxes")
+# Where a worker answers probes and tells its metrics; port 0 for nowhere.
+LAP_WORKER_HOST = env.text("LAP_WORKER_HOST", "127.0.0.1")
+LAP_WORKER_PORT = env.integer("LAP_WORKER_PORT", 0, maximum=65_535)
+
+# Sandboxes on Kubernetes (LAP_SANDBOX_BACKEND=kubernetes): where, and how the API is reached.
+# Without a server or a kubeconfig: as the pod's service account, else by the default kubeconfig.
+K8S_NAMESPACE = env.text("K8S_NAMESPACE", "default")
+K8S_INSTALL = env.text("K8S_INSTALL", "lap")
+K8S_KUBECONFIG = env.text("K8S_KUBECONFIG")
+K8S_CONTEXT = env.text("K8S_CONTEXT")
+K8S_API_SERVER = env.text("K8S_API_SERVER")
+K8S_TOKEN_FILE = env.text("K8S_TOKEN_FILE")
+K8S_CA_FILE = env.text("K8S_CA_FILE")
+K8S_SKIP_TLS_VERIFY = env.flag("K8S_SKIP_TLS_VERIFY")
+K8S_API_RETRY_SECONDS = env.number("K8S_API_RETRY_SECONDS", 120)
+# How workers reach a sandbox: auto is service inside the cluster, nodeport outside.
+K8S_EXPOSE = env.choice("K8S_EXPOSE", "auto", "service", "nodeport")
+# The sandboxes' pods; quantities as Kubernetes writes them.
+K8S_HARNESS_IMAGE = env.text("K8S_HARNESS_IMAGE")
+K8S_CONTAINER_PORT = env.integer("K8S_CONTAINER_PORT", 4096, minimum=1, maximum=65_535)
+K8S_CPU_REQUEST = env.text("K8S_CPU_REQUEST", "100m")
+K8S_MEMORY_REQUEST = env.text("K8S_MEMORY_REQUEST", "512Mi")
+K8S_CPU_LIMIT = env.text("K8S_CPU_LIMIT", "2")
+K8S_MEMORY_LIMIT = env.text("K8S_MEMORY_LIMIT", "4Gi")
+K8S_RUN_AS_NON_ROOT = env.flag("K8S_RUN_AS_NON_ROOT", default=True)
+K8S_RUNTIME_CLASS = env.text("K8S_RUNTIME_CLASS")
+K8S_IMAGE_PULL_SECRETS = env.words("K8S_IMAGE_PULL_SECRETS")
+K8S_SCHEDULE_TIMEOUT_SECONDS = env.number("K8S_SCHEDULE_TIMEOUT_SECONDS", 300, minimum=1)
+K8S_START_TIMEOUT_SECONDS = env.number("K8S_START_TIMEOUT_SECONDS", 180, minimum=1)
+# The cluster ends a sandbox by itself when no worker has renewed it for so long.
+K8S_SANDBOX_TTL_SECONDS = env.number("K8S_SANDBOX_TTL_SECONDS", 7200, minimum=1)
+# Sandboxes started ahead: how many of a configuration, of how many agents, and of which: those
+# due within the lead, and those with a session within the recent time. Size 0 switches it off.
+K8S_WARM_POOL_SIZE = env.integer("K8S_WARM_POOL_SIZE", 1)
+K8S_WARM_POOLS_LIMIT = env.integer("K8S_WARM_POOLS_LIMIT", 20)
+K8S_WARM_LEAD_SECONDS = env.number("K8S_WARM_LEAD_SECONDS", 300)
+K8S_WARM_RECENT_SECONDS = env.number("K8S_WARM_RECENT_SECONDS", 3600)
 
 # What sandboxes are told about the model gateway.
 LITELLM_API_BASE = env.text("LITELLM_API_BASE")
@@ -72,7 +111,7 @@ if LAP_USES_EMBEDDED_POSTGRES:
 else:
     DATABASE_URL = env.database("DATABASE_URL")
 # LISTEN needs a direct connection where DATABASE_URL leads to a transaction-mode pooler.
-LAP_LISTEN_DATABASE_URL = env.text("LAP_LISTEN_DATABASE_URL", DATABASE_URL)
+LAP_LISTEN_DATABASE_URL = env.database("LAP_LISTEN_DATABASE_URL", DATABASE_URL)
 # Under ASGI every request has a thread of its own, so its connections have to come from a pool.
 LAP_DATABASE_POOL_LIMIT = env.integer("LAP_DATABASE_POOL_LIMIT", 0)
 LAP_CONNECTION_OPTIONS: dict[str, Any] = {
@@ -85,12 +124,17 @@ LAP_CONNECTION_OPTIONS: dict[str, Any] = {
     "tcp_user_timeout": 25_000,
 }
 _POOL = {"pool": {"min_size": 1, "max_size": LAP_DATABASE_POOL_LIMIT, "timeout": 10}}
+_DATABASE = dj_database_url.parse(DATABASE_URL)
 DATABASES = {
     "default": {
-        **dj_database_url.parse(DATABASE_URL),
+        **_DATABASE,
         "CONN_HEALTH_CHECKS": True,
         "CONN_MAX_AGE": 0 if LAP_DATABASE_POOL_LIMIT else 60,
-        "OPTIONS": LAP_CONNECTION_OPTIONS | (_POOL if LAP_DATABASE_POOL_LIMIT else {}),
+        "OPTIONS": {
+            **_DATABASE.get("OPTIONS", {}),  # of the URL: sslmode and the like
+            **LAP_CONNECTION_OPTIONS,
+            **(_POOL if LAP_DATABASE_POOL_LIMIT else {}),
+        },
     }
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -184,6 +228,10 @@ CONTENT_SECURITY_POLICY = {
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LAP_PUBLIC_URL.startswith("https://")
 CSRF_TRUSTED_ORIGINS = [LAP_PUBLIC_URL]
+SILENCED_SYSTEM_CHECKS = [
+    "security.W004",  # HSTS is up to the proxy that ends TLS: it may serve other names, too
+    "security.W008",  # so is the redirect to HTTPS: probes and sandboxes come without TLS
+]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 28 * 1024 * 1024  # attachments: 20 MB in base64
 LAP_BODY_TIMEOUT_SECONDS = env.number("LAP_BODY_TIMEOUT_SECONDS", 60, minimum=0.1)
 
@@ -222,16 +270,31 @@ SPECTACULAR_SETTINGS = {
     "ENABLE_DJANGO_DEPLOY_CHECK": False,  # tests and CI make the schema, and stop at warnings
 }
 
+LAP_LOG_FORMAT = env.choice("LAP_LOG_FORMAT", "line", "json")
+LAP_LOG_LEVEL = env.choice("LAP_LOG_LEVEL", "INFO", "DEBUG", "WARNING", "ERROR", "CRITICAL")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"()": "lap.core.logs.LineFormatter"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": env.text("LAP_LOG_LEVEL", "INFO")},
+    "formatters": {
+        "line": {"()": "lap.core.logs.LineFormatter"},
+        "json": {"()": "lap.core.logs.JsonFormatter"},
+    },
+    "filters": {"run": {"()": "lap.core.logs.RunFilter"}},
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": LAP_LOG_FORMAT,
+            "filters": ["run"],
+        }
+    },
+    "root": {"handlers": ["stderr"], "level": LAP_LOG_LEVEL},
     "loggers": {
         "httpx": {"level": "WARNING"},
         "httpcore": {"level": "WARNING"},
         "asyncio": {"level": "WARNING"},
         "django.server": {"handlers": ["stderr"], "propagate": False},
+        # uvicorn brings handlers of its own; these take their place.
+        "uvicorn": {"handlers": [], "propagate": True},
+        "uvicorn.access": {"handlers": [], "propagate": True},
     },
 }

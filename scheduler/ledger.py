@@ -33,6 +33,7 @@ class LedgerRow(NamedTuple):
 
     outcome: str
     instants: int
+    scheduled_for: datetime
 
 
 _INSERT_FIRES = """
@@ -73,7 +74,7 @@ advanced AS (
     FROM jsonb_to_recordset(%(agents)s::jsonb) AS decided (id uuid, next_fire_at timestamptz)
     WHERE agent.id = decided.id
 )
-SELECT outcome, count FROM fires
+SELECT outcome, count, scheduled_for FROM fires
 """
 
 
@@ -93,7 +94,7 @@ def record(decisions: Sequence[Decision], now: datetime) -> list[LedgerRow]:
 
 def insert_fires(agent_id: UUID, fires: Sequence[Fire], now: datetime) -> list[LedgerRow]:
     """Insert ledger rows that start nothing; returns those whose instants had none yet."""
-    statement = f"WITH fires AS ({_INSERT_FIRES}) SELECT outcome, count FROM fires"
+    statement = f"WITH fires AS ({_INSERT_FIRES}) SELECT outcome, count, scheduled_for FROM fires"
     return _execute(statement, [_fire(agent_id, fire) for fire in fires], now)
 
 

@@ -59,6 +59,11 @@ class CronFire(models.Model):
             models.Index(
                 fields=["-decided_at"], name="cron_fire_problems", condition=Q(outcome__in=PROBLEMS)
             ),
+            models.Index(
+                fields=["-decided_at"],
+                name="cron_fire_without_run",
+                condition=Q(outcome__in=("missed", "coalesced")),
+            ),
         ]
         constraints = [
             models.UniqueConstraint(

@@ -6,6 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from django.conf import settings
@@ -21,7 +22,8 @@ from lap.core.transactions import claim_transaction
 from scheduler.backlog import due_instants
 from scheduler.cron import CronError
 from scheduler.decide import Backlog, Due, Fire, Toggle, decide, supersede
-from scheduler.ledger import Decision, insert_fires, record
+from scheduler.ledger import Decision, LedgerRow, insert_fires, record
+from scheduler.observing import observe_fires
 from scheduler.outcome import Outcome
 from scheduler.result import TickResult
 from sessions.models import Session
@@ -98,7 +100,7 @@ def _settle_edit(change: ScheduleChange, chunk: int, result: TickResult) -> None
         fires = [Fire(Outcome.INVALID_SCHEDULE, first, str(error)[:500])]
     else:
         fires = supersede(backlog, _toggles_before(change, first), until)
-    result.count(insert_fires(change.agent_id, fires, clock.now()))
+    _count(result, insert_fires(change.agent_id, fires, clock.now()))
     change.unsettled_from = None if backlog.reaches(until) else backlog.following
     change.save(update_fields=["unsettled_from"])
 
@@ -132,10 +134,16 @@ def _settle(agents: Sequence[Agent], now: datetime) -> TickResult:
         for agent in agents
     ]
     result = TickResult(considered=len(agents))
-    result.count(record(decisions, now))
+    _count(result, record(decisions, now))
     if result.fired:
         notify_workers()
     return result
+
+
+def _count(result: TickResult, rows: Sequence[LedgerRow]) -> None:
+    """Count what was written, and measure it as soon as others can see it."""
+    result.count(rows)
+    transaction.on_commit(partial(observe_fires, rows), robust=True)
 
 
 def _decide(agent: Agent, due: Due, now: datetime, chunk: int) -> Decision:

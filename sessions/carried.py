@@ -17,6 +17,8 @@ from sessions.holding import Hold, SessionLost
 from sessions.models import Session, Status
 from sessions.sandboxes.base import SandboxBackend
 
+log = logging.getLogger(__name__)
+
 
 class RunFailed(Exception):
     """The session ends as ``failed``, with a sentence for the user and a word for statistics."""
@@ -82,22 +84,18 @@ class Carried:
         if self.session.status == Status.READY and not self.is_here:
             raise RunFailed(f"its machine was lost: {self.session.sandbox_host}", "host_lost")
 
-    def seconds_left(self, limit: float | None) -> float | None:
-        """What is left of a limit that counts from the first claim.
+    @property
+    def age_seconds(self) -> float:
+        """Since the attempt's first claim.
 
-        The session's age was measured by the database when it was loaded; from then on our own
-        monotonic clock measures.
+        The database measured the session's age when it was loaded; from then on our own monotonic
+        clock measures.
         """
-        if limit is None:
-            return None
-        since_loaded = time.monotonic() - self._loaded_at
-        return limit - self.session.age.total_seconds() - since_loaded
+        return self.session.age.total_seconds() + time.monotonic() - self._loaded_at
+
+    def seconds_left(self, limit: float | None) -> float | None:
+        """What is left of a limit that counts from the first claim."""
+        return None if limit is None else limit - self.age_seconds
 
     def log(self, level: int, message: str, *arguments: object) -> None:
-        session = self.session
-        about = {
-            "agent": session.agent,
-            "session": str(session.id)[:8],
-            "scheduled_for": session.scheduled_for,
-        }
-        logging.getLogger(__name__).log(level, message, *arguments, extra=about)
+        log.log(level, message, *arguments)

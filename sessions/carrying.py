@@ -10,6 +10,7 @@ from sessions.bringup import bring_up, stop_sandbox
 from sessions.carried import Carried, RunFailed
 from sessions.holding import SessionLost
 from sessions.models import Status
+from sessions.observing import observe_end, observe_ready
 from sessions.prompting import converse, last_words
 
 
@@ -53,7 +54,9 @@ async def _live(carried: Carried) -> None:
     try:
         async with asyncio.timeout(carried.seconds_left(limit)) as timeout:
             carried.require_host()
-            await bring_up(carried)
+            if carried.session.status == Status.CREATING:
+                await bring_up(carried)
+                observe_ready(carried)
             await converse(carried)
     except TimeoutError:
         if not timeout.expired():
@@ -100,6 +103,7 @@ async def _end(carried: Carried) -> None:
         callback_token_hash="",
         **kept,
     )
+    observe_end(carried.session)
     if status == Status.COMPLETED:
         carried.log(logging.INFO, "completed")
     else:

@@ -56,6 +56,7 @@ class Heartbeat:
         self._on_lost = on_lost
         self._lease = timedelta(seconds=settings.LAP_LEASE_SECONDS)
         self._pulse = time.monotonic()
+        self._renewed_at = time.monotonic()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
@@ -65,6 +66,15 @@ class Heartbeat:
     def stop(self) -> None:
         self._stopped.set()
         self._thread.join()
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the database has renewed the lease within half its length."""
+        return time.monotonic() - self._renewed_at < self._lease.total_seconds() / 2
 
     async def turn(self) -> None:
         """Shows the thread that the event loop still turns; runs until cancelled."""
@@ -90,7 +100,9 @@ class Heartbeat:
         """False only when the database says so: an unreachable one decides nothing."""
         close_old_connections()
         try:
-            return Worker.objects.renew(self._worker.id, self._lease)
+            is_renewed = Worker.objects.renew(self._worker.id, self._lease)
         except Error as error:
             log.warning("the lease could not be renewed: %s", error)
             return True
+        self._renewed_at = time.monotonic()
+        return is_renewed

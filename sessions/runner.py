@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from uuid import UUID
 
 from django.conf import settings
 
+from lap.core import logs, metrics
 from lap.core.errors import DATABASE_AWAY
 from sessions.carried import Carried, Tools
 from sessions.carrying import Carrier
 from sessions.holding import claim, fail, hand_back, held, load
 from sessions.models import Session, Status, Worker
-from sessions.reconcile import stop_deleted
+from sessions.sweeps import stop_deleted
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +100,9 @@ class Runner:
     def _start(self, session: Session) -> None:
         carrier = Carrier(Carried(session, self._worker.id, self._tools))
         self._carriers[session.id] = carrier
-        self._tasks[session.id] = asyncio.create_task(self._run(session.id, carrier))
+        with _about(session):
+            self._tasks[session.id] = asyncio.create_task(self._run(session.id, carrier))
+        metrics.live_sessions.set(self.count)
 
     def _sessions(self) -> list[tuple[UUID, Session]]:
         return [(id_, carrier.carried.session) for id_, carrier in self._carriers.items()]
@@ -117,6 +121,7 @@ class Runner:
             # A released session may be ours again already, with another task.
             if self._carriers.get(session_id) is carrier:
                 del self._tasks[session_id], self._carriers[session_id]
+                metrics.live_sessions.set(self.count)
             self._on_change()
 
     async def _cancel(self, session_ids: list[UUID]) -> None:
@@ -125,3 +130,13 @@ class Runner:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+
+def _about(session: Session) -> AbstractContextManager[None]:
+    """The log's context that the session's task inherits."""
+    return logs.about_run(
+        agent=session.agent_id,
+        agent_name=str(session.agent),
+        session=session.id,
+        scheduled_for=session.scheduled_for,
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ log = logging.getLogger(__name__)
 
 CHECK_SECONDS = 1.0
 RECONNECT_SECONDS = 1.0
+SILENT_SECONDS = 5.0
 
 
 class Listener:
@@ -34,6 +36,7 @@ class Listener:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
         self.is_connected = False
+        self._has_warned = False
 
     def start(self) -> None:
         self._thread.start()
@@ -60,10 +63,22 @@ class Listener:
         with psycopg.connect(url, autocommit=True, **options) as connection:
             connection.execute(f"LISTEN {CHANNEL}")
             notify_workers()
+            begun = time.monotonic()
             while not self._stopped.is_set():
                 if list(connection.notifies(timeout=CHECK_SECONDS, stop_after=1)):
                     self.is_connected = True
                     self._wake_loop()
+                elif time.monotonic() - begun > SILENT_SECONDS:
+                    self._warn_of_silence()
+
+    def _warn_of_silence(self) -> None:
+        """Once: it is a matter of configuration, and the worker polls meanwhile."""
+        if not self.is_connected and not self._has_warned:
+            self._has_warned = True
+            log.warning(
+                "no notification arrives, polling every second instead; set"
+                " LAP_LISTEN_DATABASE_URL to the database itself, not to a pooler"
+            )
 
     def _wake_loop(self) -> None:
         self._loop.call_soon_threadsafe(self._wake)

@@ -1,6 +1,7 @@
 """Database work for asynchronous code: a few threads, each with a connection of its own."""
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -13,7 +14,10 @@ T = TypeVar("T")
 
 
 class DatabaseThreads:
-    """Runs synchronous database functions for the event loop: ``await database(function, …)``."""
+    """Runs synchronous database functions for the event loop: ``await database(function, …)``.
+
+    They run in a copy of the caller's context, so that their log lines name its run.
+    """
 
     def __init__(self, name: str, count: int) -> None:
         self._pool = ThreadPoolExecutor(count, thread_name_prefix=name)
@@ -21,7 +25,8 @@ class DatabaseThreads:
 
     async def __call__(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         call = partial(_with_fresh_connection, partial(function, *args, **kwargs))
-        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+        context = contextvars.copy_context()
+        return await asyncio.get_running_loop().run_in_executor(self._pool, context.run, call)
 
     def close(self) -> None:
         """Wait for what runs, and close the connections."""

@@ -19,6 +19,7 @@ from pytest_django import Settings
 from agents.editing import edit_agent
 from agents.models import Agent
 from lap import env, keys
+from lap.checks import check_hosts
 from lap.core import secrets, transactions
 from lap.core.errors import DATABASE_AWAY
 from lap.core.logs import LineFormatter
@@ -54,6 +55,29 @@ def test_a_flag_that_is_neither_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("LAP_X", "maybe")
     with pytest.raises(ImproperlyConfigured, match="LAP_X must be 1 or 0"):
         env.flag("LAP_X")
+
+
+def test_capitals_of_a_choice_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAP_X", "debug")
+    assert env.choice("LAP_X", "INFO", "DEBUG") == "DEBUG"
+    monkeypatch.setenv("LAP_X", "loud")
+    with pytest.raises(ImproperlyConfigured, match="LAP_X must be one of INFO, DEBUG, not 'loud'"):
+        env.choice("LAP_X", "INFO", "DEBUG")
+
+
+def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAP_X", "")
+    assert env.text("LAP_X", "default") == "default"
+    assert env.database("LAP_X", "postgresql://host/name") == "postgresql://host/name"
+    assert env.words("LAP_X", "a,b") == ["a", "b"]
+
+
+def test_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAP_X", "https://lap.example.com//")
+    assert env.url("LAP_X", "") == "https://lap.example.com"
+    monkeypatch.setenv("LAP_X", "lap.example.com")
+    with pytest.raises(ImproperlyConfigured, match=r"LAP_X must be like https://lap\."):
+        env.url("LAP_X", "")
 
 
 def test_words(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,6 +168,21 @@ def test_production_refuses_generated_secrets(
         call_command("check", deploy=True)
     assert str(refused.value).count("lap.E001") == 3
     assert "lap.E002" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "is_wrong"),
+    [
+        ("lap.example.com", False), (".example.com", False), ("*", False), ("[::1]", False),
+        ("lap-web.lap.svc", False), ("https://lap.example.com", True), ("lap.example.com/", True),
+        ("lap.example.com:8000", True),
+    ],
+)  # fmt: skip
+def test_hosts_are_bare_names(settings: Settings, host: str, is_wrong: bool) -> None:
+    settings.ALLOWED_HOSTS = ["localhost", host]
+    assert [found.msg for found in check_hosts()] == (
+        [f"LAP_ALLOWED_HOSTS names {host!r}, which no host is."] if is_wrong else []
+    )
 
 
 @pytest.mark.django_db(transaction=True)

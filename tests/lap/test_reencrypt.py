@@ -204,6 +204,7 @@ def _run_and_close() -> None:
     connections.close_all()
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_worker_without_the_key_refuses_to_start(
     settings: Settings, make_agent: MakeAgent
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -16,7 +17,11 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from pytest_django import Settings
 
+from lap.management.commands.up import _stop_sandboxes
+from sessions.models import Session
+from tests.conftest import MakeAgent
 from tests.live import free_port
 from tests.processes import wait_for
 
@@ -208,3 +213,13 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
         assert started.process.wait(timeout=60) == 1
     assert f"Port {port} is in use. Choose another one: LAP_PORT={port + 1}" in started.output
     assert started.family() == []
+
+
+@pytest.mark.django_db
+def test_sandboxes_elsewhere_outlive_up(make_agent: MakeAgent, settings: Settings) -> None:
+    """In a cluster they may be other workers' by now; on this machine nobody is left."""
+    settings.LAP_SANDBOX_BACKEND = "kubernetes"
+    session = Session.objects.create(agent=make_agent(), status="ready")
+    asyncio.run(_stop_sandboxes())
+    session.refresh_from_db()
+    assert session.status == "ready"

@@ -22,8 +22,8 @@ from lap.postgres import PostgresError, Server
 from lap.supervisor import Program, keep_running
 from sessions.backends import backend_from_settings
 from sessions.conversing import save_last_words
-from sessions.reconcile import stop_stranded
 from sessions.sandboxes.base import SandboxError
+from sessions.sweeps import stop_stranded
 
 HOST = "127.0.0.1"
 DRAIN_SECONDS = 5
@@ -156,8 +156,13 @@ def _programs() -> list[Program]:
 
 
 async def _stop_sandboxes() -> None:
-    """What a worker handed over would go on without anybody: here everything ends."""
+    """What a worker handed over would go on without anybody: on this machine everything ends.
+
+    Sandboxes elsewhere, which workers of other machines may carry, are left alone.
+    """
     backend = backend_from_settings()
+    if not backend.host:
+        return
     with suppress(DatabaseError):
         await asyncio.to_thread(save_last_words, backend.host)
         await asyncio.to_thread(stop_stranded, backend.host)

@@ -7,13 +7,18 @@ import httpx
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from agents.keys import WrongKeys, require_keys
+from agents.keys import WrongKeys
 from scheduler.worker import CronWorker, Options
+from scheduler.worker_probes import PortUnavailable
+from sessions import checks
 from sessions.harness_client import http_client
+from sessions.sandboxes.base import SandboxError
 
 
 class Command(BaseCommand):
     help = "Open a session at every scheduled instant and carry sessions to their end."
+    # The rest imports every page, and a worker has none.
+    requires_system_checks = [checks.TAG]
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--once", action="store_true", help="settle what is due, then leave")
@@ -32,10 +37,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, once: bool, **options: Any) -> None:
         try:
-            require_keys()
-        except WrongKeys as error:
+            asyncio.run(_work(Options(options["tick_seconds"], options["concurrency"]), once))
+        except (WrongKeys, PortUnavailable, SandboxError) as error:
             raise CommandError(str(error)) from None
-        asyncio.run(_work(Options(options["tick_seconds"], options["concurrency"]), once))
 
 
 async def _work(options: Options, once: bool) -> None:
