@@ -76,7 +76,6 @@ async def _load_kubeconfig(connection: Connection, configuration: Configuration)
     loader = await config.load_kube_config_from_dict(
         loaded, context=connection.context or None, client_configuration=configuration
     )
-
     _override(connection, configuration)
     if connection.token_file or not _has_plugin(loaded, loader.current_context):
         return None
